@@ -1,0 +1,1 @@
+"""The tests: `fundamentals` shows how things are meant, `unit` mirrors the package."""
