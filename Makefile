@@ -75,7 +75,7 @@ debian: # Debian packages that the tests need: installed when root, else named
 CHECKS := lint format-check types types-3.10 layers dependencies dead-code spelling
 .PHONY: check $(CHECKS)
 check: setup ## Check without running: lint, format, types, layers, dependencies, dead code, spelling
-	@$(MAKE) -j2 --output-sync=target $(CHECKS)
+	@$(MAKE) -j2 --keep-going --output-sync=target $(CHECKS)
 
 lint:
 	@$(BIN)/ruff check .
