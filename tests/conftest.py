@@ -28,6 +28,8 @@ os.environ.pop("PREFECT_API_KEY", None)
 hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
 
+pytest_plugins = ["tests.s3server"]
+
 # Features whose servers are costly to start: all their tests run in one process, so that one server is started.
 _ONE_PROCESS_EACH = ("s3", "prefect")
 

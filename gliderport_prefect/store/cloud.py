@@ -158,12 +158,17 @@ def _open(
 
     try:
         return Clients(
-            control=connect(min(_CONTROL_TIMEOUT_S, max(1.0, patience.outage_s)), _retry_briefly()),
+            control=connect(_bound_request_s(patience), _retry_briefly()),
             bulk=connect(_BULK_TIMEOUT_S, _retry_parts(patience)),
         )
     except (BaseError, ValueError) as error:
         reason = " ".join(str(error).partition("\n\nDebug source")[0].split())
         raise UserError(f"{root.url} cannot be opened: {reason}", hint="Correct the store's options.") from error
+
+
+def _bound_request_s(patience: Patience) -> float:
+    """Leave room for a second and third try within the patience."""
+    return min(_CONTROL_TIMEOUT_S, max(1.0, patience.outage_s / 3))
 
 
 def _take_client_options(settings: dict[str, Any]) -> dict[str, Any]:
