@@ -89,8 +89,10 @@ layers:
 	@$(BIN)/lint-imports --no-logo --cache-dir .cache/import-linter
 dependencies:
 	@$(BIN)/deptry . 2>&1
+# A field belongs to its record whether or not our own code reads it; unused locals are ruff's to find.
 dead-code:
-	@$(BIN)/vulture $(SOURCES)
+	@found=$$($(BIN)/vulture $(SOURCES)) || [[ $$? -eq 3 ]]
+	! grep -v 'unused variable' <<<"$$found"
 spelling:
 	@$(BIN)/codespell
 
