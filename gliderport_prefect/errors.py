@@ -15,6 +15,8 @@ command of a job is data, not an exception, and has no place here.
     │   ├── StoreUnsafe        create-only puts do not hold: never run there
     │   └── StoreFull          no space, or a quota is used up
     ├── Superseded             a launcher of a higher epoch drives the campaign
+    ├── SiteError              the place where workers run cannot start or stop them
+    ├── Stuck                  a campaign cannot go on by itself
     └── ProtocolError          a record that cannot be read, or of a newer protocol
 
 A message says what happened, to which job, key, worker or file, and what to
@@ -112,3 +114,11 @@ class Superseded(GliderportError):
 
 class ProtocolError(GliderportError):
     """A record cannot be read, or is written in a newer protocol than ours."""
+
+
+class SiteError(GliderportError):
+    """The place where workers run cannot start or stop them, and says why."""
+
+
+class Stuck(GliderportError):
+    """A campaign cannot go on by itself, and the message says what it waits for."""

@@ -56,9 +56,7 @@ def to_wire(record: Any) -> Any:
     if isinstance(record, (list, tuple)):
         return [to_wire(value) for value in record]
     return {
-        name: to_wire(value)
-        for name, default in _defaults(type(record))
-        if (value := getattr(record, name)) != default
+        name: to_wire(value) for name, default in _defaults(type(record)) if (value := getattr(record, name)) != default
     }
 
 
@@ -150,5 +148,5 @@ def _of_length(length: int, wire: Any) -> Any:
 def _expect(kind: Any, wire: Any) -> Any:
     if not isinstance(wire, kind) or (isinstance(wire, bool) and kind is not bool):
         message = f"expected {kind}, got {wire!r:.100}"
-        raise ValueError(message)  # noqa: TRY004 - one type for every unreadable value
+        raise ValueError(message)
     return wire

@@ -1,10 +1,10 @@
 """How attempts end, in which states jobs are, and who pays for a failure.
 
-    QUEUED ──assigned──▶ ASSIGNED ──started──▶ RUNNING ──settled──▶ SUCCEEDED
-      ▲                     │                     │
-      │                     ├──returned───────────┤                 FAILED ──retry request──▶ QUEUED
-      └─────────────────────┴──lost, or to be ────┴──settled──▶     QUARANTINED ──────┤
-                               tried again                          CANCELLED ────────┘
+QUEUED ──assigned──▶ ASSIGNED ──started──▶ RUNNING ──settled──▶ SUCCEEDED
+▲                     │                     │
+│                     ├──returned───────────┤                 FAILED ──retry request──▶ QUEUED
+└─────────────────────┴──lost, or to be ────┴──settled──▶     QUARANTINED ──────┤
+tried again                          CANCELLED ────────┘
 """
 
 from __future__ import annotations

@@ -393,6 +393,30 @@ class Settled:
     """How the attempt ended."""
     memory_bytes: int | None = None
     """Memory that the next attempt is to have."""
+    previous: int = 0
+    """Number of the ledger record that holds the job's attempt before this one; 0 when this is its first."""
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A session that the launcher has met; it writes to no inbox before this is in the ledger."""
+
+    session: SessionId
+    """Which."""
+    hello: Hello
+    """What it said of itself."""
+
+
+@dataclass(frozen=True)
+class SessionAttempt:
+    """An attempt and who has it."""
+
+    session: SessionId
+    """Who."""
+    job: JobNumber
+    """The job."""
+    attempt: AttemptId
+    """Which try."""
 
 
 @dataclass(frozen=True)
@@ -425,6 +449,12 @@ class LedgerRecord:
     """Random, of the writer."""
     fence: bool = False
     """First record of its epoch: launchers of lower epochs are over."""
+    met: tuple[Meeting, ...] = ()
+    """Sessions that said hello."""
+    started: tuple[SessionAttempt, ...] = ()
+    """Attempts that are known to run."""
+    returned: tuple[SessionAttempt, ...] = ()
+    """Attempts that were handed back without having started."""
     settled: tuple[Settled, ...] = ()
     """Attempts that count."""
     dead: tuple[Death, ...] = ()

@@ -68,10 +68,17 @@ def _define(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def _object(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     hints, docs, fields = get_type_hints(kind), _field_docs(kind), dataclasses.fields(kind)
-    properties = {each.name: {**_schema(hints[each.name], definitions), "description": docs[each.name]} for each in fields}
+    properties = {
+        each.name: {**_schema(hints[each.name], definitions), "description": docs[each.name]} for each in fields
+    }
     missing = dataclasses.MISSING
     required = [each.name for each in fields if each.default is missing and each.default_factory is missing]
-    return {"type": "object", "description": inspect.cleandoc(kind.__doc__), "properties": properties, "required": required}
+    return {
+        "type": "object",
+        "description": inspect.cleandoc(kind.__doc__),
+        "properties": properties,
+        "required": required,
+    }
 
 
 def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""Where every job stands, in a dozen bytes each."""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING, Any
+
+from gliderport_prefect.protocol.ids import AttemptId, attempt_number
+from gliderport_prefect.protocol.outcomes import TERMINAL_STATES, USER_PAID, JobState, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gliderport_prefect.protocol.records import Settled
+
+_STATES = tuple(JobState)
+_CODES = {state: code for code, state in enumerate(_STATES)}
+_TERMINAL = frozenset(_CODES[state] for state in TERMINAL_STATES)
+_MOST = 65535
+"""Counters stop here."""
+
+
+class JobTable:
+    """State and counters of each job, by number."""
+
+    def __init__(self) -> None:
+        """Make a table without jobs."""
+        self._states = bytearray()
+        self._tries = array("H")
+        self._settled = array("H")
+        self._charged = array("H")
+        self._losses = array("H")
+        self._records = array("I")
+        self._memory: dict[int, int] = {}
+        self._counts = [0] * len(_STATES)
+
+    def __len__(self) -> int:
+        """Return how many jobs there are."""
+        return len(self._states)
+
+    def extend(self, count: int) -> None:
+        """Add that many queued jobs."""
+        self._states.extend(bytes(count))
+        for counters in (self._tries, self._settled, self._charged, self._losses, self._records):
+            counters.frombytes(bytes(count * counters.itemsize))
+        self._counts[_CODES[JobState.QUEUED]] += count
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def state(self, job: int) -> JobState:
+        """Return where the job stands."""
+        return _STATES[self._states[job]]
+
+    def has_ended(self, job: int) -> bool:
+        """Say whether the job is in a state that only a person's request leaves."""
+        return self._states[job] in _TERMINAL
+
+    def counts(self) -> dict[JobState, int]:
+        """Return the number of jobs in each state."""
+        return dict(zip(_STATES, self._counts, strict=True))
+
+    @property
+    def unfinished(self) -> int:
+        """Number of jobs that have not ended."""
+        return len(self) - sum(self._counts[code] for code in _TERMINAL)
+
+    def in_state(self, *states: JobState) -> Iterator[int]:
+        """Yield the numbers of the jobs in one of the states, in order."""
+        wanted = {_CODES[state] for state in states}
+        return (job for job, code in enumerate(self._states) if code in wanted)
+
+    def settled(self, job: int) -> int:
+        """Return how many attempts of the job have been settled."""
+        return self._settled[job]
+
+    def charged(self, job: int) -> int:
+        """Return how many of the job's retries are used up, plus one for the first failure."""
+        return self._charged[job]
+
+    def losses(self, job: int) -> int:
+        """Return on how many lost workers the job was running."""
+        return self._losses[job]
+
+    def last_record(self, job: int) -> int:
+        """Return the number of the ledger record with the job's newest settled attempt; 0 when there is none."""
+        return self._records[job]
+
+    def memory_bytes(self, job: int) -> int | None:
+        """Return the memory that the job is to have in place of its spec's."""
+        return self._memory.get(job)
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    def move(self, job: int, state: JobState) -> None:
+        """Put the job into the state."""
+        self._counts[self._states[job]] -= 1
+        self._states[job] = _CODES[state]
+        self._counts[self._states[job]] += 1
+
+    def next_try(self, job: int) -> int:
+        """Count a new try of the job and return its number, from 1."""
+        self._tries[job] = min(self._tries[job] + 1, _MOST)
+        return self._tries[job]
+
+    def note_try(self, job: int, attempt: AttemptId) -> None:
+        """Learn of a try that another launcher handed out."""
+        self._tries[job] = max(self._tries[job], min(attempt_number(attempt), _MOST))
+
+    def settle(self, settled: Settled, ledger_number: int) -> None:
+        """Count an attempt that is settled and put its job into the state that follows."""
+        job, outcome = settled.report.job, settled.report.outcome
+        self.note_try(job, settled.report.attempt)
+        self._settled[job] = min(self._settled[job] + 1, _MOST)
+        self._charged[job] = min(self._charged[job] + (outcome in USER_PAID), _MOST)
+        self._losses[job] = min(self._losses[job] + (outcome is Outcome.WORKER_LOST), _MOST)
+        self._records[job] = ledger_number
+        if settled.memory_bytes is not None:
+            self._memory[job] = settled.memory_bytes
+        self.move(job, settled.then)
+
+    def requeue(self, job: int) -> None:
+        """Queue an ended job again with fresh retries."""
+        self._charged[job] = self._losses[job] = 0
+        self.move(job, JobState.QUEUED)
+
+    # --- snapshots ----------------------------------------------------------------------------------------------
+
+    def pack(self) -> dict[str, Any]:
+        """Return the table as JSON values."""
+        columns = {name: _pack(bytes(column)) for name, column in self._columns()}
+        return {**columns, "memory": {str(job): size for job, size in self._memory.items()}}
+
+    def unpack(self, packed: dict[str, Any]) -> None:
+        """Fill this empty table from what `pack` returned."""
+        self._states = bytearray(_unpack(packed["states"]))
+        for name, column in self._columns():
+            if isinstance(column, array):
+                column.frombytes(_unpack(packed[name]))
+        self._memory = {int(job): size for job, size in packed["memory"].items()}
+        self._counts = [self._states.count(code) for code in range(len(_STATES))]
+
+    def _columns(self) -> tuple[tuple[str, bytearray | array[int]], ...]:
+        return (
+            ("states", self._states),
+            ("tries", self._tries),
+            ("settled", self._settled),
+            ("charged", self._charged),
+            ("losses", self._losses),
+            ("records", self._records),
+        )
+
+
+def _pack(column: bytes) -> str:
+    return b64encode(zlib.compress(column, level=1)).decode("ascii")
+
+
+def _unpack(text: str) -> bytes:
+    return zlib.decompress(b64decode(text))

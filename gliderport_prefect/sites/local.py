@@ -1,0 +1,170 @@
+"""Workers as processes of this machine.
+
+They outlive the launcher: a file per worker tells the next launcher of the same campaign which process it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psutil
+
+from gliderport_prefect.errors import SiteError
+from gliderport_prefect.protocol.ids import WorkerName
+from gliderport_prefect.protocol.resources import Offer
+from gliderport_prefect.sites.seam import SiteWorker, WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_GRACE_SECONDS = 15.0
+"""Time between TERM and KILL of a worker that is stopped."""
+_TAIL_BYTES = 2000
+"""How much of a dead worker's log is shown."""
+_SAME_PROCESS_SECONDS = 1.0
+"""Start times of one process, read twice, differ by less."""
+
+
+@dataclass(frozen=True)
+class LocalOptions:
+    """What a worker of this machine gets."""
+
+    workers: int = 1
+    """Most workers at a time; they share the machine equally."""
+    cpus: float | None = None
+    """CPU cores of each; an equal share when not given."""
+    memory_bytes: int | None = None
+    """Memory of each, in bytes; an equal share when not given."""
+    gpus: int | None = None
+    """GPUs of each; none when not given."""
+
+
+class LocalSite:
+    """This machine, as a site of one campaign."""
+
+    def __init__(
+        self, *, folder: Path, bundle: Path, bucket_url: str, campaign: str, options: LocalOptions, secrets: Mapping[str, str]
+    ) -> None:
+        """Describe the site; nothing is started.
+
+        Args:
+            folder: Where it keeps a file and a log for each worker, and their scratch.
+            bundle: The `worker.pyz`.
+            bucket_url: The runtime bucket, as a worker opens it.
+            campaign: Id of the campaign.
+            options: What each worker gets.
+            secrets: Values of the secrets that jobs name; they reach the workers' environment only.
+        """
+        self._folder, self._bundle, self._bucket_url, self._campaign = folder, bundle, bucket_url, campaign
+        self._options, self._secrets = options, secrets
+        self._children: dict[WorkerName, subprocess.Popen[bytes]] = {}
+
+    @property
+    def offer(self) -> Offer:
+        """What a new worker will have."""
+        options, share = self._options, max(1, self._options.workers)
+        return Offer(
+            cpus=options.cpus or max(1.0, (os.cpu_count() or 1) / share),
+            memory_bytes=options.memory_bytes or psutil.virtual_memory().total // share,
+            disk_bytes=psutil.disk_usage(str(self._existing_parent())).free,
+            gpus=options.gpus or 0,
+        )
+
+    def start(self, names: Sequence[WorkerName]) -> None:
+        """Start a process for each name that has none yet."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in names:
+            if not self._note(name).exists():
+                self._start(name)
+
+    def list_workers(self) -> list[SiteWorker]:
+        """Return the workers that were started and not yet forgotten."""
+        notes = sorted(self._folder.glob("*.json")) if self._folder.exists() else []
+        return [self._look(WorkerName(note.stem)) for note in notes]
+
+    def stop(self, names: Sequence[WorkerName]) -> None:
+        """End these workers: TERM, and after a grace time KILL for them and all that they started."""
+        found = [process for name in names if (process := self._process(name)) is not None]
+        for process in found:
+            _quietly(process.terminate)
+        _, alive = psutil.wait_procs(found, timeout=_GRACE_SECONDS)
+        for process in alive:
+            _kill_tree(process)
+        psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
+
+    def _start(self, name: WorkerName) -> None:
+        offer = self.offer
+        command = [sys.executable, str(self._bundle), "--bucket", self._bucket_url, "--campaign", self._campaign, "--name", name]
+        command += ["--scratch", str(self._folder / "scratch" / name), "--cpus", f"{offer.cpus:g}"]
+        command += ["--memory", str(offer.memory_bytes), "--gpus", str(offer.gpus)]
+        try:
+            with self._log(name).open("ab") as log:
+                child = subprocess.Popen(  # noqa: S603 - our own interpreter and bundle
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, **self._secrets},
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise SiteError(f"worker {name} cannot be started on this machine: {error}") from error
+        self._children[name] = child
+        started_at = psutil.Process(child.pid).create_time()
+        self._note(name).write_text(json.dumps({"pid": child.pid, "started_at": started_at}), encoding="utf-8")
+
+    def _look(self, name: WorkerName) -> SiteWorker:
+        child = self._children.get(name)
+        exit_code = child.poll() if child is not None else None
+        if self._process(name) is not None and exit_code is None:
+            return SiteWorker(name, WorkerState.RUNNING)
+        return SiteWorker(name, WorkerState.GONE, exit_code, self._last_words(name, exit_code))
+
+    def _process(self, name: WorkerName) -> psutil.Process | None:
+        """Return the worker's process if it is alive and still the one that was started."""
+        try:
+            note = json.loads(self._note(name).read_text(encoding="utf-8"))
+            process = psutil.Process(note["pid"])
+            same = abs(process.create_time() - note["started_at"]) < _SAME_PROCESS_SECONDS
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
+            return None
+
+    def _last_words(self, name: WorkerName, exit_code: int | None) -> str:
+        try:
+            tail = self._log(name).read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace").strip()
+        except OSError:
+            tail = ""
+        ended = "its process has ended" if exit_code is None else f"its process ended with exit code {exit_code}"
+        return f"{ended}; last lines of {self._log(name)}:\n{tail}" if tail else ended
+
+    def _note(self, name: WorkerName) -> Path:
+        return self._folder / f"{name}.json"
+
+    def _log(self, name: WorkerName) -> Path:
+        return self._folder / f"{name}.log"
+
+    def _existing_parent(self) -> Path:
+        return next(each for each in [self._folder, *self._folder.parents] if each.exists())
+
+
+def _kill_tree(process: psutil.Process) -> None:
+    try:
+        family = [*process.children(recursive=True), process]
+    except psutil.NoSuchProcess:
+        return
+    for each in family:
+        _quietly(each.kill)
+
+
+def _quietly(act: object) -> None:
+    try:
+        act()  # type: ignore[operator]
+    except psutil.NoSuchProcess:
+        return
