@@ -24,7 +24,7 @@ from gliderport_prefect.protocol.resources import Offer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gliderport_prefect.lifecycle.runtime import Runtime
+    from gliderport_prefect.campaign.runtime import Runtime
 
 
 def succeed(assignment: Assignment) -> AttemptReport:

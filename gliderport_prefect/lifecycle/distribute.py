@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gliderport_prefect.lifecycle.replay import write_snapshot
+from gliderport_prefect.campaign.replay import write_snapshot
 from gliderport_prefect.protocol.keys import number_segment, parse_number
 from gliderport_prefect.protocol.outcomes import JobState
 from gliderport_prefect.protocol.records import LedgerRecord, ProgressNote, timestamp

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gliderport_prefect import __version__
 from gliderport_prefect.errors import Superseded
-from gliderport_prefect.lifecycle.replay import add_new_chunks, read_campaign, read_inbox, replay, write_snapshot
+from gliderport_prefect.campaign.replay import add_new_chunks, read_campaign, read_inbox, replay, write_snapshot
 from gliderport_prefect.protocol.ids import attempt_id
 from gliderport_prefect.protocol.keys import number_segment, parse_number
 from gliderport_prefect.protocol.outcomes import JobState
@@ -37,7 +37,7 @@ from gliderport_prefect.scheduling.settling import News, SettlingRules, decide_l
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from gliderport_prefect.lifecycle.runtime import Runtime
+    from gliderport_prefect.campaign.runtime import Runtime
     from gliderport_prefect.protocol.ids import SessionId
     from gliderport_prefect.protocol.jobspec import JobSpec
     from gliderport_prefect.protocol.records import Campaign

@@ -18,7 +18,7 @@ from gliderport_prefect.scheduling.state import CampaignState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gliderport_prefect.lifecycle.runtime import Runtime, Record
+    from gliderport_prefect.campaign.runtime import Runtime, Record
     from gliderport_prefect.scheduling.sessions import Session
 
 _AHEAD = 16
