@@ -1,180 +1,43 @@
-"""The long stage: hand out jobs, take in results, keep workers coming, until every job has ended."""
+"""The long stage: whoever runs it drives the campaign until every job has ended."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
 from typing import TYPE_CHECKING
 
-from gliderport_prefect.campaign.replay import write_snapshot
-from gliderport_prefect.protocol.keys import number_segment, parse_number
-from gliderport_prefect.protocol.outcomes import JobState
-from gliderport_prefect.protocol.records import LedgerRecord, ProgressNote, timestamp
+from gliderport_prefect.campaign.specs import SpecReader
+from gliderport_prefect.lifecycle.driving import Pace, Progress, drive
+from gliderport_prefect.lifecycle.launcher import take_over
+from gliderport_prefect.lifecycle.opening import open_site
+from gliderport_prefect.lifecycle.plan import open_runtime
+from gliderport_prefect.lifecycle.workers import Workforce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gliderport_prefect.lifecycle.launcher import Launcher
-    from gliderport_prefect.lifecycle.workers import Workforce
-    from gliderport_prefect.protocol.ids import SessionId
+    from gliderport_prefect.lifecycle.plan import Plan
+
+_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How often the launcher looks, in seconds."""
-
-    shortest: float = 0.1
-    """After news."""
-    longest: float = 1.0
-    """While jobs run and nothing new comes."""
-    idle: float = 5.0
-    """While no job waits or runs: outboxes then hold hellos and heartbeats only."""
-    growth: float = 1.4
-    """Factor from one look without news to the next."""
-    site: float = 2.0
-    """Between two looks at the site."""
-    requests: float = 1.0
-    """Between two looks for requests."""
-    note: float = 10.0
-    """Between two progress notes."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where the campaign stands, for those who watch."""
-
-    jobs: dict[JobState, int]
-    """Number of jobs in each state."""
-    workers: dict[str, int]
-    """Number of workers that start, are idle, are busy, drain."""
-    note: str = ""
-    """What happened last that is worth a line; empty when nothing did."""
-
-    @property
-    def total(self) -> int:
-        """Number of jobs."""
-        return sum(self.jobs.values())
-
-
-@dataclass
-class _Due:
-    """Says when something that happens every so often is due."""
-
-    seconds: float
-    _next: float = field(default=0.0)
-
-    def is_due(self, now: float) -> bool:
-        """Say whether it is time, and start the next interval if so."""
-        if now < self._next:
-            return False
-        self._next = now + self.seconds
-        return True
-
-    @property
-    def at(self) -> float:
-        """When it is due."""
-        return self._next
-
-
-@dataclass
-class Distribution:
-    """The loop's memory between two rounds."""
-
-    launcher: Launcher
-    workforce: Workforce
-    pace: Pace
-    watch: Callable[[Progress], None]
-    is_kept_open: Callable[[], bool]
-    _wait: float = 0.0
-    _lost: dict[SessionId, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Make everything due at once."""
-        self._site, self._requests = _Due(self.pace.site), _Due(self.pace.requests)
-        self._note, self._noted, self._wait = _Due(self.pace.note), dict[str, int](), self.pace.shortest
-
-    def run(self) -> dict[JobState, int]:
-        """Go round until every job has ended and the campaign is not kept open."""
-        clock, state = self.launcher.runtime.clock, self.launcher.state
-        while state.jobs.unfinished or self.is_kept_open():
-            moved = self._round()
-            self._wait = self._next_wait(moved=moved)
-            if state.jobs.unfinished or self.is_kept_open():
-                clock.sleep(self._wait)
-        return self._finish()
-
-    def _round(self) -> bool:
-        launcher, now = self.launcher, self.launcher.runtime.clock.monotonic()
-        asked = self._requests.is_due(now) and launcher.follow_requests()
-        if self._site.is_due(now):
-            self._lost = self.workforce.look(launcher.state)
-        moved = launcher.settle(self._lost)
-        self._lost = {}
-        started = self.workforce.match(launcher.state)
-        given = launcher.hand_out()
-        self._tell(now, started=len(started))
-        return bool(asked or moved or given or started)
-
-    def _next_wait(self, *, moved: bool) -> float:
-        if moved:
-            return self.pace.shortest
-        jobs = self.launcher.state.jobs
-        longest = self.pace.longest if jobs.unfinished else self.pace.idle
-        return min(self._wait * self.pace.growth, longest)
-
-    def _tell(self, now: float, *, started: int) -> None:
-        state = self.launcher.state
-        progress = Progress(
-            jobs=state.jobs.counts(),
-            workers=self.workforce.counts(state),
-            note=f"asked the site for {started} workers" if started else "",
-        )
-        self.watch(progress)
-        if self._note.is_due(now):
-            self._leave_note(progress)
-
-    def _leave_note(self, progress: Progress) -> None:
-        """Put the newest progress note in place of the older ones, unless it says the same."""
-        runtime, counts = self.launcher.runtime, {state.value: count for state, count in progress.jobs.items()}
-        if counts == self._noted:
-            return
-        self._noted = counts
-        older = [stored.key for stored in runtime.store.list(runtime.keys.progress)]
-        number = max((parse_number(key) for key in older), default=0) + 1
-        moment = timestamp(runtime.clock.wall())
-        note = ProgressNote(self.launcher.epoch, runtime.token(), moment, counts, progress.workers)
-        runtime.create(f"{runtime.keys.progress}/{number_segment(number)}", note)
-        runtime.store.delete(older)
-
-    def _finish(self) -> dict[JobState, int]:
-        launcher = self.launcher
-        launcher.write_ledger(LedgerRecord(launcher.epoch, "", finished=True))
-        launcher.drain(launcher.state.sessions.values())
-        write_snapshot(launcher.runtime, launcher.state)
-        self._noted = {}
-        self._tell(launcher.runtime.clock.monotonic(), started=0)
-        return launcher.state.jobs.counts()
-
-
-def distribute(
-    launcher: Launcher,
-    workforce: Workforce,
-    *,
-    watch: Callable[[Progress], None],
-    pace: Pace | None = None,
-    is_kept_open: Callable[[], bool] = lambda: False,
-) -> dict[JobState, int]:
-    """Drive the campaign until every job has ended, and return the number of jobs in each state.
+def distribute(plan: Plan, watch: Callable[[Progress], None] = lambda _: None, pace: Pace | None = None) -> dict[str, int]:
+    """Hand out jobs to the workers and take in results until every job has ended.
 
     Args:
-        launcher: The right to drive it.
-        workforce: Its workers.
+        plan: The campaign.
         watch: Called after every round.
         pace: How often to look.
-        is_kept_open: Says whether to go on when all jobs have ended, because more may come.
+
+    Returns:
+        Number of jobs by state.
 
     Raises:
-        Superseded: Another launcher took over.
-        Stuck: It cannot go on: no worker can run what waits, or workers die as they start.
+        Superseded: Another launcher took over; the workers are its now.
+        Stuck: It cannot go on, and the message says why.
         SiteError: The site cannot start workers.
     """
-    return Distribution(launcher, workforce, pace or Pace(), watch, is_kept_open).run()
+    runtime = open_runtime(plan)
+    launcher = take_over(runtime, SpecReader(runtime.store, runtime.keys).spec_of)
+    _log.info("drive campaign %s with epoch %d", plan.campaign, launcher.epoch)
+    counts = drive(launcher, Workforce(open_site(plan), plan.launcher), watch=watch, pace=pace)
+    return {state.value: count for state, count in counts.items()}

@@ -128,9 +128,14 @@ class CampaignKeys:
             raise ProtocolError(message)
         return SessionId(session), int(number)
 
+    @property
+    def workers(self) -> str:
+        """Prefix of all registrations."""
+        return f"{self.root}/workers"
+
     def registrations(self, worker: WorkerName) -> str:
         """Return the log in which each process of the worker writes its session, so that it finds its predecessor."""
-        return f"{self.root}/workers/{worker}"
+        return f"{self.workers}/{worker}"
 
     def log_part(self, job: JobId, attempt: AttemptId, stream: Literal["stdout", "stderr"], part: int) -> str:
         """Return the key of a part (from 1) of what the attempt printed."""

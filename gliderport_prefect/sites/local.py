@@ -20,7 +20,7 @@ from gliderport_prefect.protocol.resources import Offer
 from gliderport_prefect.sites.seam import SiteWorker, WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _GRACE_SECONDS = 15.0
@@ -49,7 +49,7 @@ class LocalSite:
     """This machine, as a site of one campaign."""
 
     def __init__(
-        self, *, folder: Path, bundle: Path, bucket_url: str, campaign: str, options: LocalOptions, secrets: Mapping[str, str]
+        self, *, folder: Path, bundle: Path, bucket_url: str, campaign: str, options: LocalOptions
     ) -> None:
         """Describe the site; nothing is started.
 
@@ -59,10 +59,9 @@ class LocalSite:
             bucket_url: The runtime bucket, as a worker opens it.
             campaign: Id of the campaign.
             options: What each worker gets.
-            secrets: Values of the secrets that jobs name; they reach the workers' environment only.
         """
         self._folder, self._bundle, self._bucket_url, self._campaign = folder, bundle, bucket_url, campaign
-        self._options, self._secrets = options, secrets
+        self._options = options
         self._children: dict[WorkerName, subprocess.Popen[bytes]] = {}
 
     @property
@@ -110,7 +109,6 @@ class LocalSite:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, **self._secrets},
                     start_new_session=True,
                 )
         except OSError as error:
@@ -163,8 +161,8 @@ def _kill_tree(process: psutil.Process) -> None:
         _quietly(each.kill)
 
 
-def _quietly(act: object) -> None:
+def _quietly(act: Callable[[], None]) -> None:
     try:
-        act()  # type: ignore[operator]
+        act()
     except psutil.NoSuchProcess:
         return

@@ -1,0 +1,37 @@
+"""Place the worker bundle in the bucket and start the workers that the waiting jobs are worth."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from gliderport_prefect.bundle import place_bundle
+from gliderport_prefect.campaign.replay import replay
+from gliderport_prefect.lifecycle.opening import open_site
+from gliderport_prefect.lifecycle.plan import open_runtime
+from gliderport_prefect.lifecycle.workers import Workforce
+
+if TYPE_CHECKING:
+    from gliderport_prefect.lifecycle.plan import Plan
+
+_log = logging.getLogger(__name__)
+
+
+def launch(plan: Plan) -> list[str]:
+    """Start workers for the jobs that wait, counting those that are there already.
+
+    Returns:
+        Names of the workers that were started.
+
+    Raises:
+        SiteError: The site cannot start any.
+        Stuck: Jobs wait that no worker of this campaign can ever run.
+    """
+    runtime, site = open_runtime(plan), open_site(plan)
+    site.prepare(runtime.store, place_bundle(runtime.store, runtime.keys))
+    state = replay(runtime)
+    workforce = Workforce(site, plan.launcher)
+    workforce.look(state)
+    names = workforce.match(state)
+    _log.info("started %d workers at site %s", len(names), plan.site)
+    return [str(name) for name in names]

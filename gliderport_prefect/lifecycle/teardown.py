@@ -1,0 +1,62 @@
+"""Leave nothing behind: no worker, no temporary object, no input that was to be deleted."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from typing import TYPE_CHECKING
+
+from gliderport_prefect.campaign.replay import replay
+from gliderport_prefect.campaign.specs import SpecReader
+from gliderport_prefect.errors import SiteError
+from gliderport_prefect.lifecycle.opening import open_site
+from gliderport_prefect.lifecycle.plan import open_runtime
+from gliderport_prefect.protocol.outcomes import JobState
+from gliderport_prefect.sites.seam import WorkerState
+
+if TYPE_CHECKING:
+    from gliderport_prefect.campaign.runtime import Runtime
+    from gliderport_prefect.lifecycle.plan import Plan
+    from gliderport_prefect.scheduling.state import CampaignState
+    from gliderport_prefect.sites.seam import Site, SiteWorker
+
+_log = logging.getLogger(__name__)
+
+
+def teardown(plan: Plan) -> int:
+    """End the campaign's workers, prove that none is left, and delete what was only there for the run.
+
+    Returns:
+        How many workers had to be ended.
+
+    Raises:
+        SiteError: A worker is still there after it was stopped.
+    """
+    runtime, site = open_runtime(plan), open_site(plan)
+    ended = _stop_workers(site)
+    site.forget()
+    state = replay(runtime)
+    if state.finished:
+        _delete_mail(runtime)
+        _delete_inputs(runtime, state)
+    _log.info("ended %d workers of campaign %s", ended, plan.campaign)
+    return ended
+
+
+def _stop_workers(site: Site) -> int:
+    present = _present(site)
+    site.stop([each.name for each in present])
+    left = _present(site)
+    if left:
+        raise SiteError("still there after they were stopped: " + ", ".join(each.name for each in left))
+    return len(present)
+
+
+def _present(site: Site) -> list[SiteWorker]:
+    return [each for each in site.list_workers() if each.state is not WorkerState.GONE]
+
+
+def _delete_mail(runtime: Runtime) -> None:
+    """Delete what was only between launcher and workers; the ledger has all that counts."""
+    for prefix in (runtime.keys.inboxes, runtime.keys.outbox, runtime.keys.workers):
+        runtime.store.delete([stored.key for stored in runtime.store.list(prefix)])
