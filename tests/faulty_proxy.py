@@ -5,8 +5,11 @@ from __future__ import annotations
 import http.client
 import threading
 from collections import deque
+from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 
@@ -29,7 +32,7 @@ class FaultyProxy:
         self.seen: list[str] = []
         self._faults: dict[str, deque[Fault]] = {}
         self._ended = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
         self._server.daemon_threads = True
 
     @property
@@ -51,7 +54,7 @@ class FaultyProxy:
         """Keep the calling thread until the proxy ends."""
         self._ended.wait()
 
-    def __enter__(self) -> FaultyProxy:
+    def __enter__(self) -> Self:
         """Serve in a thread."""
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
@@ -62,50 +65,58 @@ class FaultyProxy:
         self._server.shutdown()
         self._server.server_close()
 
-    def _make_handler(self) -> type[BaseHTTPRequestHandler]:
-        proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
 
-            def forward(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                fault = proxy.take_fault(self.command)
-                match fault:
-                    case None:
-                        self._relay(*self._ask(body))
-                    case Fault.LOSE_REPLY:
-                        self._ask(body)
-                        self.close_connection = True
-                    case Fault.STALL:
-                        proxy.stall()
-                        self.close_connection = True
-                    case _:
-                        self._relay(int(fault.name[-3:]), [], b"")
+    def __init__(self, proxy: FaultyProxy, *connection: Any) -> None:  # noqa: ANN401 - the base class's business
+        # Set first: the base class serves the whole connection in its constructor.
+        self._proxy = proxy
+        super().__init__(*connection)
 
-            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = forward  # noqa: N815 - the base class's names
+    def forward(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fault = self._proxy.take_fault(self.command)
+        match fault:
+            case None:
+                self._relay(self._ask(body))
+            case Fault.LOSE_REPLY:
+                self._ask(body)
+                self.close_connection = True
+            case Fault.STALL:
+                self._proxy.stall()
+                self.close_connection = True
+            case _:
+                self._relay(_Answer(int(fault.name[-3:]), [], b""))
 
-            def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-                connection = http.client.HTTPConnection(proxy.upstream, timeout=30)
-                # The Host header is signed, so it must arrive as the client wrote it.
-                connection.request(self.command, self.path, body=body, headers=dict(self.headers))
-                answer = connection.getresponse()
-                content = answer.read()
-                connection.close()
-                return answer.status, answer.getheaders(), content
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = forward  # noqa: N815 - the base class's names
 
-            def _relay(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
-                self.send_response_only(status)
-                length = next((value for name, value in headers if name.lower() == "content-length"), str(len(content)))
-                for name, value in headers:
-                    if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
-                        self.send_header(name, value)
-                self.send_header("Content-Length", length if self.command == "HEAD" else str(len(content)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(content)
+    def _ask(self, body: bytes) -> _Answer:
+        connection = http.client.HTTPConnection(self._proxy.upstream, timeout=30)
+        # The Host header is signed, so it must arrive as the client wrote it.
+        connection.request(self.command, self.path, body=body, headers=dict(self.headers))
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return _Answer(answer.status, answer.getheaders(), content)
 
-            def log_message(self, format: str, *args: object) -> None:
-                """Stay silent."""
+    def _relay(self, answer: _Answer) -> None:
+        self.send_response_only(answer.status)
+        lengths = [value for name, value in answer.headers if name.lower() == "content-length"]
+        for name, value in answer.headers:
+            if name.lower() not in {"content-length", "transfer-encoding", "connection"}:
+                self.send_header(name, value)
+        is_head = self.command == "HEAD"
+        self.send_header("Content-Length", lengths[0] if is_head and lengths else str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
 
-        return Handler
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Stay silent."""
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    headers: list[tuple[str, str]]
+    content: bytes

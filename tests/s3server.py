@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -103,7 +104,7 @@ class RadosGateway:
         self._memory_bytes = memory_mib * 1024 * 1024
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> RadosGateway:
+    def __enter__(self) -> Self:
         """Start it and make a user and a bucket."""
         self._system = _find_programs()
         self._state = Path(tempfile.mkdtemp(prefix="gliderport-s3-"))

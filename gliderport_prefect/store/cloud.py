@@ -177,8 +177,15 @@ def _take_client_options(settings: dict[str, Any]) -> dict[str, Any]:
     taken.update({name: settings.pop(name) for name in _CLIENT_SETTINGS & settings.keys()})
     taken.update({name: settings.pop(name).lower() == "true" for name in _CLIENT_SWITCHES & settings.keys()})
     if "root_certificate" in settings:
-        taken["root_certificate"] = Path(settings.pop("root_certificate")).read_bytes()
+        taken["root_certificate"] = _read_certificate(Path(settings.pop("root_certificate")))
     return taken
+
+
+def _read_certificate(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}", key="root_certificate") from error
 
 
 def _retry_briefly() -> dict[str, Any]:

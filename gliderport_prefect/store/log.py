@@ -97,8 +97,9 @@ class NumberedLog:
 
 def list_numbers(store: Store, prefix: str) -> list[int]:
     """List the numbers of a log `<prefix>/<n>` that may have lost its beginning."""
-    names = (stored.key.rpartition("/")[2] for stored in store.list(prefix))
-    return [int(name) for name in names if name.isdecimal()]
+    start = len(prefix) + 1
+    names = (stored.key[start:] for stored in store.list(prefix))
+    return [int(name) for name in names if len(name) >= _DIGITS and name.isdecimal()]
 
 
 def _bisect_free(exists: Callable[[int], bool], start: int) -> int:

@@ -9,6 +9,7 @@ az://container/prefix (also abfs://)      Azure Blob Storage
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
@@ -83,12 +84,15 @@ def _open_folder(folder: Path, options: Mapping[str, str], *, makes_root: bool) 
     try:
         if makes_root:
             folder.mkdir(parents=True, exist_ok=True)
-        if not folder.is_dir():
-            raise StoreNotFound(f"there is no folder {folder}: create it or correct the path")
+        folder_kind = folder.stat().st_mode
+    except FileNotFoundError as error:
+        raise StoreNotFound(f"there is no folder {folder}: create it or correct the path") from error
     except (FileExistsError, NotADirectoryError) as error:
         raise StoreNotFound(f"{folder} is a file, not a folder: correct the path") from error
     except PermissionError as error:
         raise StoreAccessDenied(f"the folder {folder} may not be used: check its owner and mode ({error})") from error
+    if not stat.S_ISDIR(folder_kind):
+        raise StoreNotFound(f"{folder} is a file, not a folder: correct the path")
     # No automatic clean-up of empty folders: it races with the creates of other processes.
     local = LocalStore(folder)
     return ObstoreStore(folder.as_uri(), Clients(local, local, is_folder=True))

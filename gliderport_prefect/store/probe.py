@@ -7,9 +7,10 @@ a bucket two launchers could both drive one campaign, so it is refused.
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from gliderport_prefect.errors import StoreUnsafe
+from gliderport_prefect.errors import StoreError, StoreUnsafe
 
 if TYPE_CHECKING:
     from gliderport_prefect.store.seam import Store
@@ -32,9 +33,17 @@ def probe(store: Store) -> None:
     first, second = secrets.token_bytes(16), secrets.token_bytes(16)
     store.create(key, first)
     try:
-        if store.create(key, second) != first:
-            raise StoreUnsafe(f"{store.url} lets a create-only put overwrite an object: use another store")
-        if store.get(key) != first or not any(stored.key == key for stored in store.list(_FOLDER)):
-            raise StoreUnsafe(f"{store.url} does not show at once what was written: use another store")
-    finally:
-        store.delete([key])
+        _check_promises(store, key, first=first, second=second)
+    except StoreError:
+        # What was found out matters more than the tidying up.
+        with suppress(StoreError):
+            store.delete([key])
+        raise
+    store.delete([key])
+
+
+def _check_promises(store: Store, key: str, *, first: bytes, second: bytes) -> None:
+    if store.create(key, second) != first:
+        raise StoreUnsafe(f"{store.url} lets a create-only put overwrite an object: use another store")
+    if store.get(key) != first or not any(stored.key == key for stored in store.list(_FOLDER)):
+        raise StoreUnsafe(f"{store.url} does not show at once what was written: use another store")

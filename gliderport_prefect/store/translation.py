@@ -27,6 +27,7 @@ _CODE = re.compile(r"<Code>(\w+)</Code>")
 _ERRNO = re.compile(r"\(os error (\d+)\)")
 _MISSING_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|specified bucket does not exist")
 _NO_CREDENTIALS = re.compile(r"169\.254\.169\.254|metadata\.google|InstanceCredentials|MissingCredential")
+_NONSENSE = re.compile(r"invalid \w+ response")
 _QUOTA_CODES = {"QuotaExceeded", "InsufficientCapacity", "AccountStorageLimitExceeded"}
 _REGION_CODES = {"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"}
 _STALE_CREDENTIAL_CODES = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestTimeTooSkewed"}
@@ -122,6 +123,8 @@ def _translate_status(failure: Failure) -> StoreError:
         )
     if _lacks_credentials(failure, status=status, code=code):
         return StoreAccessDenied(failure.say(_describe_denial(failure, status=status, code=code)))
+    if status is None and _NONSENSE.search(failure.text):
+        return StoreError(failure.say(f"the answer makes no sense: is this such a store? ({failure.summary})"))
     if status is None:
         return StoreUnreachable(failure.say(_describe_cause(failure)))
     return _translate_answer(failure, status=status, code=code)

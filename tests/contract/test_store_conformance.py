@@ -109,8 +109,11 @@ def test_a_prefix_that_is_an_object_holds_nothing(store: Store) -> None:
 
 
 def test_a_listing_has_more_than_one_page(store: Store) -> None:
+    def create(n: int) -> None:
+        store.create(f"many/{n:05d}", b"x")
+
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda n: store.create(f"many/{n:05d}", b"x"), range(1_005)))
+        list(pool.map(create, range(1_005)))
     assert [stored.key for stored in store.list("many")] == [f"many/{n:05d}" for n in range(1_005)]
 
 
@@ -145,7 +148,7 @@ def test_unusual_keys_are_kept_as_they_are(store: Store, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", INVALID_KEYS)
-def test_keys_that_some_store_cannot_hold_are_refused_by_all(store: Store, key: str, tmp_path: Path) -> None:
+def test_keys_that_some_store_cannot_hold_are_refused_by_all(store: Store, tmp_path: Path, *, key: str) -> None:
     with pytest.raises(StoreKeyInvalid, match="rename it"):
         store.create(key, b"")
     with pytest.raises(StoreKeyInvalid):
@@ -157,7 +160,7 @@ def test_keys_that_some_store_cannot_hold_are_refused_by_all(store: Store, key: 
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, LARGE_BYTES - 1, LARGE_BYTES + PART_BYTES + 1])
-def test_a_file_comes_back_byte_for_byte(store: Store, tmp_path: Path, size_bytes: int) -> None:
+def test_a_file_comes_back_byte_for_byte(store: Store, tmp_path: Path, *, size_bytes: int) -> None:
     source, target = tmp_path / "source", tmp_path / "made" / "on the way" / "target"
     source.write_bytes(os.urandom(size_bytes))
     assert store.upload_file(source, "blobs/file") == size_bytes
