@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from gliderport_prefect.bundle import place_bundle
 from gliderport_prefect.campaign.specs import SpecReader
 from gliderport_prefect.lifecycle.driving import Pace, Progress, drive
 from gliderport_prefect.lifecycle.launcher import take_over
@@ -37,6 +38,7 @@ def distribute(plan: Plan, watch: Callable[[Progress], None] = lambda _: None, p
         SiteError: The site cannot start workers.
     """
     runtime = open_runtime(plan)
+    place_bundle(runtime.store, runtime.keys)
     launcher = take_over(runtime, SpecReader(runtime.store, runtime.keys).spec_of)
     _log.info("drive campaign %s with epoch %d", plan.campaign, launcher.epoch)
     counts = drive(launcher, Workforce(open_site(plan), plan.launcher), watch=watch, pace=pace)

@@ -28,7 +28,7 @@ def launch(plan: Plan) -> list[str]:
         Stuck: Jobs wait that no worker of this campaign can ever run.
     """
     runtime, site = open_runtime(plan), open_site(plan)
-    site.prepare(runtime.store, place_bundle(runtime.store, runtime.keys))
+    place_bundle(runtime.store, runtime.keys)
     state = replay(runtime)
     workforce = Workforce(site, plan.launcher)
     workforce.look(state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from gliderport_prefect.bundle import bundle_key
 from gliderport_prefect.lifecycle.plan import open_runtime, site_folder
 from gliderport_prefect.protocol.notation import unknown_key
 from gliderport_prefect.sites.local import LocalOptions, LocalSite
@@ -34,11 +35,11 @@ def check_site(plan: Plan) -> None:
 def open_site(plan: Plan) -> Site:
     """Return the site where the campaign's workers run; nothing is started."""
     check_site(plan)
-    folder = site_folder(plan)
+    runtime = open_runtime(plan)
     return LocalSite(
-        folder=folder,
-        bundle=folder / "worker.pyz",
-        bucket_url=open_runtime(plan).store.url,
+        folder=site_folder(plan),
+        store=runtime.store,
+        bundle_key=bundle_key(runtime.keys),
         campaign=plan.campaign,
         options=LocalOptions(**{"workers": plan.launcher.max_workers, **plan.site_options}),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from gliderport_prefect.sites.seam import SiteWorker, WorkerState
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from gliderport_prefect.store import Store
 
 _GRACE_SECONDS = 15.0
 """Time between TERM and KILL of a worker that is stopped."""
@@ -49,18 +52,18 @@ class LocalSite:
     """This machine, as a site of one campaign."""
 
     def __init__(
-        self, *, folder: Path, bundle: Path, bucket_url: str, campaign: str, options: LocalOptions
+        self, *, folder: Path, store: Store, bundle_key: str, campaign: str, options: LocalOptions
     ) -> None:
         """Describe the site; nothing is started.
 
         Args:
             folder: Where it keeps a file and a log for each worker, and their scratch.
-            bundle: The `worker.pyz`.
-            bucket_url: The runtime bucket, as a worker opens it.
+            store: The runtime bucket.
+            bundle_key: Where the `worker.pyz` is in it.
             campaign: Id of the campaign.
             options: What each worker gets.
         """
-        self._folder, self._bundle, self._bucket_url, self._campaign = folder, bundle, bucket_url, campaign
+        self._folder, self._store, self._bundle_key, self._campaign = folder, store, bundle_key, campaign
         self._options = options
         self._children: dict[WorkerName, subprocess.Popen[bytes]] = {}
 
@@ -78,9 +81,10 @@ class LocalSite:
     def start(self, names: Sequence[WorkerName]) -> None:
         """Start a process for each name that has none yet."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        bundle = self._fetch_bundle()
         for name in names:
             if not self._note(name).exists():
-                self._start(name)
+                self._start(name, bundle)
 
     def list_workers(self) -> list[SiteWorker]:
         """Return the workers that were started and not yet forgotten."""
@@ -97,9 +101,21 @@ class LocalSite:
             _kill_tree(process)
         psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
 
-    def _start(self, name: WorkerName) -> None:
+    def forget(self) -> None:
+        """Remove the folder with notes, logs and scratch."""
+        self._children.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _fetch_bundle(self) -> Path:
+        """Return a copy of the bundle, named after its content."""
+        bundle = self._folder / f"worker-{self._bundle_key.split('/')[-2][:16]}.pyz"
+        if not bundle.exists():
+            self._store.download_file(self._bundle_key, bundle)
+        return bundle
+
+    def _start(self, name: WorkerName, bundle: Path) -> None:
         offer = self.offer
-        command = [sys.executable, str(self._bundle), "--bucket", self._bucket_url, "--campaign", self._campaign, "--name", name]
+        command = [sys.executable, str(bundle), "--bucket", self._store.url, "--campaign", self._campaign, "--name", name]
         command += ["--scratch", str(self._folder / "scratch" / name), "--cpus", f"{offer.cpus:g}"]
         command += ["--memory", str(offer.memory_bytes), "--gpus", str(offer.gpus)]
         try:

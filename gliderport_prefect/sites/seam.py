@@ -71,3 +71,7 @@ class Site(Protocol):
     def stop(self, names: Sequence[WorkerName]) -> None:
         """End these workers and return when they have ended."""
         ...
+
+    def forget(self) -> None:
+        """Drop what the site keeps of the campaign once all its workers are gone."""
+        ...
