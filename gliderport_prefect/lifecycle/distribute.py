@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def distribute(plan: Plan, watch: Callable[[Progress], None] = lambda _: None, pace: Pace | None = None) -> dict[str, int]:
+def distribute(plan: Plan, watch: Callable[[Progress], None], *, pace: Pace | None = None) -> dict[str, int]:
     """Hand out jobs to the workers and take in results until every job has ended.
 
     Args:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from typing import TYPE_CHECKING
 
 from gliderport_prefect.campaign.replay import replay
-from gliderport_prefect.campaign.specs import SpecReader
 from gliderport_prefect.errors import SiteError
+from gliderport_prefect.lifecycle.deletion import delete_inputs
 from gliderport_prefect.lifecycle.opening import open_site
 from gliderport_prefect.lifecycle.plan import open_runtime
-from gliderport_prefect.protocol.outcomes import JobState
 from gliderport_prefect.sites.seam import WorkerState
 
 if TYPE_CHECKING:
     from gliderport_prefect.campaign.runtime import Runtime
     from gliderport_prefect.lifecycle.plan import Plan
-    from gliderport_prefect.scheduling.state import CampaignState
     from gliderport_prefect.sites.seam import Site, SiteWorker
 
 _log = logging.getLogger(__name__)
@@ -38,7 +35,7 @@ def teardown(plan: Plan) -> int:
     state = replay(runtime)
     if state.finished:
         _delete_mail(runtime)
-        _delete_inputs(runtime, state)
+        delete_inputs(runtime, state)
     _log.info("ended %d workers of campaign %s", ended, plan.campaign)
     return ended
 
