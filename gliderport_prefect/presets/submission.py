@@ -1,0 +1,92 @@
+"""What every source of jobs becomes: settings and a stream of specs that can be walked more than once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from gliderport_prefect.errors import UserError
+from gliderport_prefect.presets.settings import CampaignSettings
+from gliderport_prefect.protocol.jobspec import JobSpec
+
+
+class Lines(Protocol):
+    """Knows where the parts of a file are."""
+
+    def line_of(self, path: str) -> int | None:
+        """Return the line of the value with that key path, or of the nearest value around it that is there."""
+        ...
+
+
+class Place(NamedTuple):
+    """Where a job is described."""
+
+    file: str | None
+    """The file."""
+    line: int | None = None
+    """The line, when the whole job stands in one."""
+    lines: Lines | None = None
+    """Where the job's parts are, when they stand in lines of their own."""
+    paths: tuple[str, ...] = ()
+    """Key paths under which a part of the job may stand in the file, in the order in which they are to be tried."""
+
+    def locate(self, error: UserError) -> UserError:
+        """Return the error with file and line of the part that it names, unless it has a file already."""
+        if error.file is not None:
+            return error
+        line = self.line if self.lines is None else self._line_of(self.lines, error.key)
+        return UserError(error.message, file=self.file, line=line, key=error.key, hint=error.hint)
+
+    def _line_of(self, lines: Lines, key: str | None) -> int | None:
+        found: int | None = None
+        for path in self.paths or ("",):
+            found = lines.line_of(_join(path, key)) if found is None else found
+        return found if found is not None else lines.line_of(self.paths[0] if self.paths else "")
+
+    def __str__(self) -> str:
+        """Name file and line as editors do."""
+        line = self.line if self.lines is None else self._line_of(self.lines, None)
+        return f"{self.file}:{line}" if line is not None else str(self.file or "the command line")
+
+
+class LocatedJob(NamedTuple):
+    """A job and where it is described."""
+
+    spec: JobSpec
+    """The job."""
+    place: Place
+    """Where."""
+
+
+Scan = Callable[[], Iterator[LocatedJob | UserError]]
+"""Begins a walk over a source; a job that cannot be read is handed out as the error that says why."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A campaign as somebody asks for it."""
+
+    scan: Scan
+    """Begins a walk over the jobs."""
+    origin: str
+    """Where the jobs come from, for people."""
+    settings: CampaignSettings = field(default_factory=CampaignSettings)
+    """What holds for the whole campaign."""
+    sky_template: dict[str, Any] = field(default_factory=dict)
+    """The SkyPilot task, without `run`, that makes a worker's machine; empty when none is given."""
+
+    def jobs(self) -> Iterator[JobSpec]:
+        """Yield the specs one by one.
+
+        Raises:
+            UserError: A job cannot be read.
+        """
+        for found in self.scan():
+            if isinstance(found, UserError):
+                raise found
+            yield found.spec
+
+
+def _join(path: str, key: str | None) -> str:
+    return f"{path}.{key}" if path and key else path or key or ""
