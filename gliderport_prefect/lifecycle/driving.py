@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gliderport_prefect.campaign.replay import write_snapshot
 from gliderport_prefect.protocol.keys import number_segment, parse_number
@@ -55,6 +55,30 @@ class Progress:
         return sum(self.jobs.values())
 
 
+class Feed(Protocol):
+    """Something that submits more jobs while the campaign runs."""
+
+    def pour(self) -> bool:
+        """Submit what has come since the last look, and say whether there was anything."""
+        ...
+
+    def is_open(self) -> bool:
+        """Say whether more may come; the campaign goes on until then even when all its jobs have ended."""
+        ...
+
+
+class NoFeed:
+    """No more jobs come."""
+
+    def pour(self) -> bool:
+        """Submit nothing."""
+        return False
+
+    def is_open(self) -> bool:
+        """Say no."""
+        return False
+
+
 @dataclass
 class _Due:
     """Says when something that happens every so often is due."""
@@ -83,7 +107,7 @@ class Distribution:
     workforce: Workforce
     pace: Pace
     watch: Callable[[Progress], None]
-    is_kept_open: Callable[[], bool]
+    feed: Feed
     _wait: float = 0.0
     _lost: dict[SessionId, str] = field(default_factory=dict)
 
@@ -95,15 +119,16 @@ class Distribution:
     def run(self) -> dict[JobState, int]:
         """Go round until every job has ended and the campaign is not kept open."""
         clock, state = self.launcher.runtime.clock, self.launcher.state
-        while state.jobs.unfinished or self.is_kept_open():
+        while state.jobs.unfinished or self.feed.is_open():
             moved = self._round()
             self._wait = self._next_wait(moved=moved)
-            if state.jobs.unfinished or self.is_kept_open():
+            if state.jobs.unfinished or self.feed.is_open():
                 clock.sleep(self._wait)
         return self._finish()
 
     def _round(self) -> bool:
         launcher, now = self.launcher, self.launcher.runtime.clock.monotonic()
+        fed = self.feed.pour() and launcher.read_new_specs()
         asked = self._requests.is_due(now) and launcher.follow_requests()
         if self._site.is_due(now):
             self._lost = self.workforce.look(launcher.state)
@@ -112,7 +137,7 @@ class Distribution:
         started = self.workforce.match(launcher.state)
         given = launcher.hand_out()
         self._tell(now, started=len(started))
-        return bool(asked or moved or given or started)
+        return bool(fed or asked or moved or given or started)
 
     def _next_wait(self, *, moved: bool) -> float:
         if moved:
@@ -161,7 +186,7 @@ def drive(
     *,
     watch: Callable[[Progress], None],
     pace: Pace | None = None,
-    is_kept_open: Callable[[], bool] = lambda: False,
+    feed: Feed | None = None,
 ) -> dict[JobState, int]:
     """Drive the campaign until every job has ended, and return the number of jobs in each state.
 
@@ -170,11 +195,11 @@ def drive(
         workforce: Its workers.
         watch: Called after every round.
         pace: How often to look.
-        is_kept_open: Says whether to go on when all jobs have ended, because more may come.
+        feed: Where more jobs come from while it runs; nowhere by default.
 
     Raises:
         Superseded: Another launcher took over.
         Stuck: It cannot go on: no worker can run what waits, or workers die as they start.
         SiteError: The site cannot start workers.
     """
-    return Distribution(launcher, workforce, pace or Pace(), watch, is_kept_open).run()
+    return Distribution(launcher, workforce, pace or Pace(), watch, feed or NoFeed()).run()

@@ -117,6 +117,10 @@ class Launcher:
         """Write into every live inbox, so that its session ignores launchers of lower epochs."""
         self._send_all([(each, InboxRecord(self.epoch, "")) for each in self.state.sessions.values()])
 
+    def read_new_specs(self) -> bool:
+        """Take in the jobs that were submitted since the last look, and say whether there were any."""
+        return add_new_chunks(self.runtime, self.state) > 0
+
     def follow_requests(self) -> bool:
         """Act on what people asked for since the last look, and say whether there was anything."""
         runtime, number = self.runtime, self.state.requests_read
