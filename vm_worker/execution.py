@@ -1,0 +1,160 @@
+"""The life of one attempt, from assignment to report, as its slot's thread goes through it."""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass
+
+from gliderport_prefect.errors import StoreError
+from gliderport_prefect.protocol.keys import CampaignKeys
+from gliderport_prefect.protocol.outcomes import Outcome
+from gliderport_prefect.protocol.records import AttemptReport, StreamLog, Usage, timestamp
+from gliderport_prefect.store.seam import Store
+from vm_worker import leftovers
+from vm_worker.attempt import Attempt
+from vm_worker.environment import JobEnvironment
+from vm_worker.logbook import Event, note_trouble
+from vm_worker.process import Ended, Shell, collect_end, describe_end, wait_for_end
+from vm_worker.scratch import AttemptFolder, Scratch
+from vm_worker.streams import Stream
+from vm_worker.watch import OomCounter
+
+_KILLED = 9
+_KILLED_INSIDE = 128 + _KILLED
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every attempt of this worker needs."""
+
+    store: Store
+    """The runtime bucket, with the patience that transfers have."""
+    keys: CampaignKeys
+    """Of the campaign."""
+    scratch: Scratch
+    """Local disk."""
+    shell: Shell
+    """Starts commands."""
+    environment: JobEnvironment
+    """What all jobs see."""
+    oom: OomCounter
+    """Whether the kernel killed for want of memory."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How an attempt went, before it is written down as a report."""
+
+    outcome: Outcome
+    """How it ended."""
+    reason: str = ""
+    """What happened, when it did not succeed."""
+    ended: Ended | None = None
+    """How its first process ended; none when it did not start."""
+    usage: Usage = Usage()
+    """What it used."""
+    stdout: StreamLog = StreamLog()
+    """What it printed."""
+    stderr: StreamLog = StreamLog()
+    """What it printed as errors."""
+
+
+def run_attempt(attempt: Attempt, shop: Workshop) -> AttemptReport:
+    """Run the attempt and return its report, whatever happens."""
+    try:
+        result = _run_in_folder(attempt, shop)
+    except Exception as error:  # noqa: BLE001 - whatever goes wrong fails this attempt, never the worker
+        note_trouble(Event.ATTEMPT_TROUBLE, "an attempt failed outside of its command", job=attempt.spec.id, error=repr(error))
+        result = Result(Outcome.FAILED, f"the worker could not run it: {error}")
+    return write_report(attempt, result)
+
+
+def _run_in_folder(attempt: Attempt, shop: Workshop) -> Result:
+    folder = shop.scratch.make_attempt_folder(attempt.assignment)
+    try:
+        return _run_command(attempt, shop, folder)
+    finally:
+        shop.scratch.clear(folder)
+
+
+def _run_command(attempt: Attempt, shop: Workshop, folder: AttemptFolder) -> Result:
+    attempt.streams = _open_streams(attempt, shop, folder)
+    variables = shop.environment.of_attempt(attempt.assignment, folder, need=attempt.need, gpus=attempt.gpus)
+    attempt.command_began = time.monotonic()
+    try:
+        leader = shop.shell.start(attempt.spec, folder, variables)
+    except (OSError, ValueError) as error:
+        return Result(Outcome.FAILED, f"the command could not be started: {error}")
+    attempt.begin_command(leader, folder.tmp)
+    wait_for_end(leader)
+    wall_seconds = time.monotonic() - attempt.command_began
+    attempt.end_command()
+    leftovers.clear_up(attempt, leader, folder.tmp)
+    ended = collect_end(leader)
+    return _judge(attempt, shop, ended, wall_seconds)
+
+
+def _judge(attempt: Attempt, shop: Workshop, ended: Ended, wall_seconds: float) -> Result:
+    outcome, reason = _decide_outcome(attempt, shop, ended)
+    stdout, stderr = (_conclude(stream, shop, attempt) for stream in attempt.streams)
+    usage = Usage(
+        wall_seconds=round(wall_seconds, 6),
+        cpu_seconds=ended.cpu_seconds,
+        peak_memory_bytes=_peak_memory(attempt, ended),
+    )
+    return Result(outcome, reason, ended, usage, stdout, stderr)
+
+
+def _decide_outcome(attempt: Attempt, shop: Workshop, ended: Ended) -> tuple[Outcome, str]:
+    if attempt.ending is not None and attempt.was_signalled:
+        return attempt.ending.outcome, attempt.ending.reason
+    reason = describe_end(ended)
+    if not reason:
+        return Outcome.SUCCEEDED, ""
+    was_killed = ended.signal == _KILLED or ended.exit_code == _KILLED_INSIDE
+    if was_killed and shop.oom.has_risen_since(attempt.command_began):
+        return Outcome.OUT_OF_MEMORY, f"{reason}; the machine ran out of memory"
+    return Outcome.FAILED, reason
+
+
+def _peak_memory(attempt: Attempt, ended: Ended) -> int | None:
+    # A child's high-water mark starts with that of the process that spawned it, which is no news of the job.
+    own_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = max(attempt.peak_rss_bytes, ended.max_rss_bytes if ended.max_rss_bytes > own_bytes else 0)
+    return peak or None
+
+
+def _open_streams(attempt: Attempt, shop: Workshop, folder: AttemptFolder) -> tuple[Stream, Stream]:
+    keys, job, number = shop.keys, attempt.spec.id, attempt.ref.attempt
+    return (
+        Stream(folder.stdout, lambda part: keys.log_part(job, number, "stdout", part)),
+        Stream(folder.stderr, lambda part: keys.log_part(job, number, "stderr", part)),
+    )
+
+
+def _conclude(stream: Stream, shop: Workshop, attempt: Attempt) -> StreamLog:
+    try:
+        return stream.conclude(shop.store)
+    except StoreError as error:
+        note_trouble(Event.ATTEMPT_TROUBLE, "a log could not be uploaded", job=attempt.spec.id, error=str(error))
+        return stream.describe()
+
+
+def write_report(attempt: Attempt, result: Result) -> AttemptReport:
+    """Return the report of how the attempt went."""
+    ended = result.ended
+    return AttemptReport(
+        job=attempt.ref.job,
+        id=attempt.spec.id,
+        attempt=attempt.ref.attempt,
+        outcome=result.outcome,
+        started_at=timestamp(attempt.began_at),
+        finished_at=timestamp(attempt.began_at + time.monotonic() - attempt.began),
+        exit_code=None if ended is None else ended.exit_code,
+        signal=None if ended is None else ended.signal,
+        reason=result.reason,
+        usage=result.usage,
+        stdout=result.stdout,
+        stderr=result.stderr,
+    )

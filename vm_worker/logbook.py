@@ -1,0 +1,66 @@
+"""The worker's own log: one JSON object per line on stderr, with a closed set of event names."""
+
+from __future__ import annotations
+
+import json
+import logging
+from enum import Enum
+from typing import TextIO
+
+from gliderport_prefect.protocol.records import timestamp
+
+_LOG = logging.getLogger("vm_worker")
+
+
+class Event(str, Enum):
+    """Everything that the worker says about itself."""
+
+    HELLO = "HELLO"
+    """Its session has begun."""
+    STORE_TROUBLE = "STORE_TROUBLE"
+    """A request to the bucket failed and will be tried again."""
+    STORE_BACK = "STORE_BACK"
+    """The bucket answers again."""
+    RECORD_UNREADABLE = "RECORD_UNREADABLE"
+    """An object of the bucket is not what the protocol says."""
+    ATTEMPT_TROUBLE = "ATTEMPT_TROUBLE"
+    """Something beside a job's own command went wrong."""
+    DRAINING = "DRAINING"
+    """No more jobs are started."""
+    GOODBYE = "GOODBYE"
+    """Its session is over."""
+    STALE_REMOVED = "STALE_REMOVED"
+    """The scratch folder of a worker that had died was removed."""
+
+
+def open_logbook(stream: TextIO, *, verbose: bool = False) -> None:
+    """Send the worker's log to the stream."""
+    line_writer = logging.StreamHandler(stream)
+    line_writer.setFormatter(_JsonLines())
+    _LOG.addHandler(line_writer)
+    _LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
+    _LOG.propagate = False
+
+
+def note(event: Event, message: str, *, level: int = logging.INFO, **facts: object) -> None:
+    """Write one line: the event, a sentence, and the facts."""
+    _LOG.log(level, message, extra={"event": event, "facts": facts})
+
+
+def note_trouble(event: Event, message: str, **facts: object) -> None:
+    """Write one line about something that should not be."""
+    note(event, message, level=logging.WARNING, **facts)
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "at": timestamp(record.created),
+            "level": record.levelname,
+            "event": getattr(record, "event", Event.ATTEMPT_TROUBLE).value,
+            "message": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)

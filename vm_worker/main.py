@@ -1,0 +1,85 @@
+"""The worker's command line, and the end of its process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from gliderport_prefect.errors import GliderportError, StoreUnreachable
+from gliderport_prefect.protocol.ids import parse_campaign_id, parse_worker_name
+from vm_worker import signals
+from vm_worker.exits import Exit
+from vm_worker.logbook import open_logbook
+from vm_worker.machine import Given
+from vm_worker.worker import Orders, work
+
+
+def run_and_exit() -> NoReturn:
+    """Work as the command line says and end the process."""
+    signals.block()
+    code = run(sys.argv[1:])
+    sys.stderr.flush()
+    # Not sys.exit: threads may be inside of a request, and the interpreter would stumble over them.
+    os._exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Work as the arguments say and return the exit code."""
+    given = _make_parser().parse_args(arguments)
+    open_logbook(sys.stderr, verbose=given.verbose)
+    try:
+        return work(_read_orders(given))
+    except StoreUnreachable as error:
+        sys.stderr.write(f"worker: {error}\n")
+        return Exit.STORE_LOST
+    except GliderportError as error:
+        sys.stderr.write(f"worker: {error}\n")
+        return Exit.MISTAKE
+    except Exception:  # noqa: BLE001 - the log of a site is the only place where a defect can be seen
+        import traceback  # noqa: PLC0415 - not needed by a worker that starts well
+
+        traceback.print_exc()
+        return Exit.CRASHED
+
+
+def _read_orders(given: argparse.Namespace) -> Orders:
+    return Orders(
+        bucket=given.bucket,
+        campaign=parse_campaign_id(given.campaign),
+        name=parse_worker_name(given.name),
+        scratch=Path(given.scratch).absolute(),
+        given=Given(
+            cpus=given.cpus,
+            memory_bytes=given.memory,
+            disk_bytes=given.disk,
+            gpus=given.gpus,
+            gpu_type=given.gpu_type,
+        ),
+    )
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    codes = ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in Exit)
+    parser = argparse.ArgumentParser(
+        prog="worker", description="Run the jobs of a Gliderport campaign on this machine.", epilog=f"Exit codes: {codes}."
+    )
+    parser.add_argument("--bucket", required=True, metavar="URL", help="the runtime bucket")
+    parser.add_argument("--campaign", required=True, metavar="ID", help="whose jobs to run")
+    parser.add_argument("--name", required=True, help="name of this worker, the same after a restart")
+    parser.add_argument("--scratch", default=_default_scratch(), metavar="DIR", help="local disk (default %(default)s)")
+    parser.add_argument("--cpus", type=float, metavar="N", help="cores to offer (default: measured)")
+    parser.add_argument("--memory", type=int, metavar="BYTES", help="memory to offer (default: measured)")
+    parser.add_argument("--disk", type=int, metavar="BYTES", help="scratch space to offer (default: what is free)")
+    parser.add_argument("--gpus", type=int, metavar="N", help="GPUs to offer (default: asked of nvidia-smi)")
+    parser.add_argument("--gpu-type", metavar="T", help="name of the GPUs as the site calls it")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    return parser
+
+
+def _default_scratch() -> str:
+    return os.path.join(tempfile.gettempdir(), f"gliderport-worker-{os.getuid()}")

@@ -1,0 +1,82 @@
+"""The beginning of a session: the campaign's policy, the registration, the hello."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import socket
+import sys
+import time
+from dataclasses import dataclass
+
+from gliderport_prefect import __version__
+from gliderport_prefect.errors import ProtocolError, UserError
+from gliderport_prefect.protocol.codec import decode, encode
+from gliderport_prefect.protocol.ids import SessionId, WorkerName, session_id
+from gliderport_prefect.protocol.keys import CampaignKeys
+from gliderport_prefect.protocol.records import Campaign, Hello, Registration, timestamp
+from gliderport_prefect.protocol.resources import Offer
+from gliderport_prefect.protocol.version import PROTOCOL_VERSION
+from gliderport_prefect.store.log import Appended, NumberedLog
+from gliderport_prefect.store.seam import Store
+
+_RANDOM_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Session:
+    """One process of a worker, as the launcher knows it."""
+
+    id: SessionId
+    """Its id."""
+    replaces: SessionId | None
+    """The session of the worker before it."""
+
+
+def read_campaign(store: Store, keys: CampaignKeys) -> Campaign:
+    """Return the campaign's identity and policy.
+
+    Raises:
+        UserError: There is no such campaign.
+        ProtocolError: It speaks another protocol.
+    """
+    data = store.get(keys.identity)
+    if data is None:
+        raise UserError(f"there is no campaign {keys.campaign} in {store.url}", hint="Check --bucket and --campaign.")
+    campaign = decode(Campaign, data, where=keys.identity)
+    if campaign.protocol != PROTOCOL_VERSION:
+        raise ProtocolError(
+            f"campaign {keys.campaign} speaks protocol {campaign.protocol}, this worker {PROTOCOL_VERSION}: "
+            "start the worker from the campaign's own bundle"
+        )
+    return campaign
+
+
+def register(store: Store, keys: CampaignKeys, worker: WorkerName) -> Session:
+    """Enter a new session into the worker's log and return it with the one before it."""
+    own = session_id(worker, secrets.token_hex(_RANDOM_BYTES))
+    record = encode(Registration(own, secrets.token_hex(_RANDOM_BYTES), timestamp(time.time())))
+    log = NumberedLog(store, keys.registrations(worker))
+    newest = b""
+    for _, newest in log.read_next():
+        pass
+    while not isinstance(entry := log.append(record), Appended):
+        newest = entry.data
+    before = decode(Registration, newest, where=keys.registrations(worker)).session if newest else None
+    return Session(own, before)
+
+
+def make_hello(worker: WorkerName, offer: Offer, session: Session, *, started_at: float) -> Hello:
+    """Return the first words of the session."""
+    return Hello(
+        worker=worker,
+        offer=offer,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        started_at=timestamp(started_at),
+        version=__version__,
+        python=".".join(map(str, sys.version_info[:3])),
+        platform=f"{platform.system()}-{platform.release()}-{platform.machine()}",
+        replaces=session.replaces,
+    )

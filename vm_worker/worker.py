@@ -1,0 +1,233 @@
+"""Puts the activities of a worker together and sees them to their end.
+
+    main thread    signals, timers, departure
+    inbox          reads what the launcher says
+    slot-1 …       run attempts
+    watch          limits them
+    log-upload     uploads what long ones print
+    outbox         tells what happened
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from gliderport_prefect.protocol.ids import CampaignId, WorkerName
+from gliderport_prefect.protocol.keys import CampaignKeys
+from gliderport_prefect.protocol.outcomes import Outcome
+from gliderport_prefect.protocol.records import Assignment, AttemptRef, Hello, InboxRecord, WorkerPolicy
+from gliderport_prefect.protocol.resources import Offer
+from vm_worker import signals, tree
+from vm_worker.admission import find_objection
+from vm_worker.attempt import Attempt, Ending
+from vm_worker.departure import Departure, Haste, Leave
+from vm_worker.environment import JobEnvironment
+from vm_worker.execution import Result, Workshop, run_attempt, write_report
+from vm_worker.exits import Exit
+from vm_worker.health import StoreHealth
+from vm_worker.inbox import Inbox
+from vm_worker.log_upload import LogUpload
+from vm_worker.logbook import Event, note
+from vm_worker.machine import Given, measure_offer
+from vm_worker.news import NewsDesk
+from vm_worker.outbox import Outbox, OutboxPlace
+from vm_worker.process import Shell
+from vm_worker.runtime_bucket import open_runtime_bucket
+from vm_worker.scratch import Scratch
+from vm_worker.session import make_hello, read_campaign, register
+from vm_worker.slots import Slots
+from vm_worker.waiting import ref_of
+from vm_worker.watch import OomCounter, Watch
+
+_GOODBYE_SECONDS = 30.0
+_ENDING_TICK_SECONDS = 0.1
+_TICK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the command line says."""
+
+    bucket: str
+    """URL of the runtime bucket."""
+    campaign: CampaignId
+    """Whose jobs."""
+    name: WorkerName
+    """Who this is."""
+    scratch: Path
+    """Where on the local disk."""
+    given: Given
+    """What the machine is said to have."""
+
+
+def work(orders: Orders) -> int:
+    """Run jobs until there is a reason to leave, and return the exit code."""
+    began_at = time.time()
+    keys = CampaignKeys(orders.campaign)
+    bucket = open_runtime_bucket(orders.bucket)
+    campaign = read_campaign(bucket.control, keys)
+    environment = JobEnvironment.derive(os.environ, campaign=orders.campaign, worker=orders.name)
+    shell = Shell(environment.path)
+    session = register(bucket.control, keys, orders.name)
+    scratch = Scratch(orders.scratch, session.id)
+    scratch.open()
+    try:
+        offer = measure_offer(orders.given, scratch.folder)
+        transfer = bucket.make_patient(campaign.worker.store_patience_seconds)
+        shop = Workshop(transfer, keys, scratch, shell, environment, OomCounter())
+        worker = Worker(shop, OutboxPlace(bucket.control, keys, session.id), policy=campaign.worker, offer=offer)
+        worker.greet(make_hello(orders.name, offer, session, started_at=began_at))
+        return worker.run()
+    finally:
+        scratch.close()
+
+
+class Worker:
+    """One session, from hello to goodbye."""
+
+    def __init__(self, shop: Workshop, place: OutboxPlace, *, policy: WorkerPolicy, offer: Offer) -> None:
+        self._shop = shop
+        self._place = place
+        self._policy = policy
+        self._offer = offer
+        self._news = NewsDesk()
+        self._health = StoreHealth(policy.store_patience_seconds)
+        self._departure = Departure(policy)
+        self._outbox = Outbox(place, self._news, self._health, heartbeat_seconds=policy.heartbeat_seconds)
+        self._inbox = Inbox(place.store, place.keys.inbox(place.session), self._health, act=self._act)
+        self._slots = Slots(offer, self._news, run=partial(run_attempt, shop=shop))
+        self._watch = Watch(self._slots.running, shop.oom)
+        self._log_upload = LogUpload(shop.store, self._slots.running, self._health)
+        self._slots.on_low_queue = self._inbox.hurry
+        self._slots.on_start = self._watch.wake_if_idle
+        self._slots.on_empty = self._wake_if_leaving
+
+    def greet(self, hello: Hello) -> None:
+        """Say hello to the launcher."""
+        self._outbox.send_hello(hello)
+        note(Event.HELLO, "the session has begun", session=self._place.session, replaces=hello.replaces)
+
+    def run(self) -> int:
+        """Work until there is a reason to leave; return the exit code."""
+        tree.become_reaper()
+        self._start_threads()
+        haste = Haste.WORKING
+        while not (self._departure.leave.haste and self._slots.is_empty):
+            self._check_for_reasons()
+            if self._departure.leave.haste > haste:
+                haste = self._departure.leave.haste
+                self._make_haste(self._departure.leave)
+            if self._departure.is_overdue(time.monotonic()):
+                break
+            self._take_signal(signals.wait(self._wait_seconds()))
+        return self._say_goodbye(self._departure.leave)
+
+    def _start_threads(self) -> None:
+        loops: dict[str, Callable[[], None]] = {
+            "inbox": partial(self._inbox.run, self._slots.is_sated),
+            "watch": self._watch.run_forever,
+            "log-upload": self._log_upload.run_forever,
+            "outbox": self._outbox.run,
+            "stale-scratch": self._shop.scratch.remove_stale_sessions,
+        }
+        for name, loop in loops.items():
+            threading.Thread(target=loop, name=name, daemon=True).start()
+
+    # --- what the launcher says, in the inbox thread
+
+    def _act(self, number: int, record: InboxRecord | None) -> None:
+        if record is not None:
+            self._take_assignments(record.assign)
+            self._hand_back(self._slots.hand_back(record.recall))
+            for ref in record.cancel:
+                self._cancel(ref)
+            if record.dead:
+                self._demand(Leave(Haste.VANISHING, "the launcher has given this session up"))
+            elif record.drain:
+                self._demand(Leave(Haste.DRAINING, "the launcher asked it to leave"))
+        self._news.tell_read(number, queued=self._slots.queued)
+
+    def _take_assignments(self, assignments: Sequence[Assignment]) -> None:
+        fitting: list[Assignment] = []
+        for each in assignments:
+            objection = find_objection(each, self._offer, self._shop.environment)
+            if objection is None:
+                fitting.append(each)
+            else:
+                self._tell_unstarted(each, Result(Outcome.REJECTED, objection))
+        self._hand_back([ref_of(each) for each in self._slots.accept(fitting)])
+
+    def _cancel(self, ref: AttemptRef) -> None:
+        waiting = self._slots.end(ref, Ending(Outcome.CANCELLED, "cancelled"))
+        if waiting is not None:
+            self._tell_unstarted(waiting, Result(Outcome.CANCELLED, "cancelled before it started"))
+        self._watch.look_now()
+
+    def _tell_unstarted(self, assignment: Assignment, result: Result) -> None:
+        self._news.tell_finished(write_report(Attempt(assignment, ()), result), ref=None)
+
+    def _hand_back(self, refs: Sequence[AttemptRef]) -> None:
+        if refs:
+            self._news.tell_returned(refs, queued=self._slots.queued)
+
+    # --- leaving, in the main thread
+
+    def _demand(self, leave: Leave) -> None:
+        self._departure.demand(leave)
+        signals.wake()
+
+    def _wake_if_leaving(self) -> None:
+        if self._departure.leave.haste:
+            signals.wake()
+
+    def _check_for_reasons(self) -> None:
+        if self._health.is_lost:
+            patience = self._policy.store_patience_seconds
+            self._departure.demand(
+                Leave(Haste.VANISHING, f"the bucket did not answer for {patience:g} s", Exit.STORE_LOST)
+            )
+        failure = self._inbox.failure or self._outbox.failure
+        if failure is not None:
+            self._departure.demand(Leave(Haste.KILLING, str(failure), Exit.MISTAKE))
+        self._departure.demand_by_clock(now=time.monotonic(), idle_since=self._idle_since())
+
+    def _idle_since(self) -> float | None:
+        return self._slots.last_busy if self._slots.is_empty else None
+
+    def _wait_seconds(self) -> float:
+        if self._departure.leave.haste > Haste.DRAINING:
+            return _ENDING_TICK_SECONDS
+        deadline = self._departure.next_deadline(now=time.monotonic(), idle_since=self._idle_since())
+        return min(_TICK_SECONDS, deadline)
+
+    def _take_signal(self, number: signal.Signals | None) -> None:
+        if number is not None:
+            haste = Haste.KILLING if self._departure.leave.haste >= Haste.ENDING else Haste.ENDING
+            self._departure.demand(Leave(haste, f"told to by {number.name}", Exit.PREEMPTED))
+
+    def _make_haste(self, leave: Leave) -> None:
+        note(Event.DRAINING, leave.reason, haste=leave.haste.name)
+        self._outbox.draining = leave.reason
+        self._outbox.is_silent = leave.haste is Haste.VANISHING
+        self._hand_back(self._slots.close())
+        self._news.urge()
+        if leave.haste >= Haste.ENDING:
+            running = self._slots.running()
+            self._departure.allow_seconds(max((each.spec.grace_seconds for each in running), default=0.0))
+            self._slots.end_all(Ending(Outcome.PREEMPTED, leave.reason), at_once=leave.haste >= Haste.KILLING)
+            self._watch.look_now()
+
+    def _say_goodbye(self, leave: Leave) -> int:
+        self._inbox.stop()
+        if leave.haste is not Haste.VANISHING:
+            is_hasty = leave.haste >= Haste.ENDING
+            self._outbox.close(leave.reason, timeout_seconds=_GOODBYE_SECONDS if is_hasty else self._policy.store_patience_seconds)
+        note(Event.GOODBYE, leave.reason, exit=int(leave.exit))
+        return leave.exit
