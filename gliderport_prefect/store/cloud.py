@@ -68,7 +68,7 @@ def open_s3(root: Root, options: dict[str, str], *, patience: Patience) -> Clien
     if "region" not in settings and not _find_region(provider):
         settings["region"] = "us-east-1"
     if not (endpoint or "").startswith("http://"):
-        # TLS guards what is sent, so AWS's own clients do not hash it for the signature either: about a quarter less time.
+        # TLS guards what is sent, so AWS's own clients do not hash it either: a quarter less time.
         settings.setdefault("unsigned_payload", "true")
     return _open(S3Store, root, settings=settings, patience=patience, credential_provider=provider)
 
