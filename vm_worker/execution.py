@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from gliderport_prefect.errors import StoreError
 from gliderport_prefect.protocol.keys import CampaignKeys
 from gliderport_prefect.protocol.outcomes import Outcome
-from gliderport_prefect.protocol.records import AttemptReport, StreamLog, Usage, timestamp
+from gliderport_prefect.protocol.records import AttemptReport, StreamLog, Usage
 from gliderport_prefect.store.seam import Store
 from vm_worker import leftovers
 from vm_worker.attempt import Attempt
+from vm_worker.delivery import Delivery, deliver, finish_committed
 from vm_worker.environment import JobEnvironment
 from vm_worker.logbook import Event, note_trouble
+from vm_worker.inputs import InputMissing, Pantry
 from vm_worker.process import Ended, Shell, collect_end, describe_end, wait_for_end
+from vm_worker.outputs import list_files
+from vm_worker.publication import Publisher
+from vm_worker.result import Result, write_report
 from vm_worker.scratch import AttemptFolder, Scratch
 from vm_worker.streams import Stream
 from vm_worker.watch import OomCounter
@@ -38,26 +44,12 @@ class Workshop:
     """Starts commands."""
     environment: JobEnvironment
     """What all jobs see."""
+    pantry: Pantry
+    """Fetches inputs."""
+    publisher: Publisher
+    """Publishes outputs."""
     oom: OomCounter
     """Whether the kernel killed for want of memory."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """How an attempt went, before it is written down as a report."""
-
-    outcome: Outcome
-    """How it ended."""
-    reason: str = ""
-    """What happened, when it did not succeed."""
-    ended: Ended | None = None
-    """How its first process ended; none when it did not start."""
-    usage: Usage = Usage()
-    """What it used."""
-    stdout: StreamLog = StreamLog()
-    """What it printed."""
-    stderr: StreamLog = StreamLog()
-    """What it printed as errors."""
 
 
 def run_attempt(attempt: Attempt, shop: Workshop) -> AttemptReport:
@@ -65,7 +57,8 @@ def run_attempt(attempt: Attempt, shop: Workshop) -> AttemptReport:
     try:
         result = _run_in_folder(attempt, shop)
     except Exception as error:  # noqa: BLE001 - whatever goes wrong fails this attempt, never the worker
-        note_trouble(Event.ATTEMPT_TROUBLE, "an attempt failed outside of its command", job=attempt.spec.id, error=repr(error))
+        job = attempt.spec.id
+        note_trouble(Event.ATTEMPT_TROUBLE, "an attempt failed outside of its command", job=job, error=repr(error))
         result = Result(Outcome.FAILED, f"the worker could not run it: {error}")
     return write_report(attempt, result)
 
@@ -73,9 +66,27 @@ def run_attempt(attempt: Attempt, shop: Workshop) -> AttemptReport:
 def _run_in_folder(attempt: Attempt, shop: Workshop) -> Result:
     folder = shop.scratch.make_attempt_folder(attempt.assignment)
     try:
-        return _run_command(attempt, shop, folder)
+        published = finish_committed(attempt, shop.publisher, folder) if attempt.spec.outputs else None
+        return published or _run_with_files(attempt, shop, folder)
     finally:
         shop.scratch.clear(folder)
+
+
+def _run_with_files(attempt: Attempt, shop: Workshop, folder: AttemptFolder) -> Result:
+    began = time.monotonic()
+    try:
+        bytes_in = shop.pantry.lay_out(attempt.spec.inputs, Path(folder.work)) if attempt.spec.inputs else 0
+    except InputMissing as error:
+        return Result(Outcome.INPUT_MISSING, str(error))
+    stage_in_seconds = round(time.monotonic() - began, 6) if attempt.spec.inputs else 0.0
+    if attempt.ending is not None:
+        return Result(attempt.ending.outcome, attempt.ending.reason)
+    inputs = list_files(Path(folder.work)) if attempt.spec.inputs and attempt.spec.outputs else {}
+    result = _run_command(attempt, shop, folder)
+    if attempt.spec.inputs:
+        usage = replace(result.usage, stage_in_seconds=stage_in_seconds, bytes_in=bytes_in)
+        result = replace(result, usage=usage)
+    return deliver(attempt, shop.publisher, Delivery(folder, inputs, result)) if attempt.spec.outputs else result
 
 
 def _run_command(attempt: Attempt, shop: Workshop, folder: AttemptFolder) -> Result:
@@ -91,11 +102,10 @@ def _run_command(attempt: Attempt, shop: Workshop, folder: AttemptFolder) -> Res
     wall_seconds = time.monotonic() - attempt.command_began
     attempt.end_command()
     leftovers.clear_up(attempt, leader, folder.tmp)
-    ended = collect_end(leader)
-    return _judge(attempt, shop, ended, wall_seconds)
+    return _judge(attempt, shop, collect_end(leader), wall_seconds=wall_seconds)
 
 
-def _judge(attempt: Attempt, shop: Workshop, ended: Ended, wall_seconds: float) -> Result:
+def _judge(attempt: Attempt, shop: Workshop, ended: Ended, *, wall_seconds: float) -> Result:
     outcome, reason = _decide_outcome(attempt, shop, ended)
     stdout, stderr = (_conclude(stream, shop, attempt) for stream in attempt.streams)
     usage = Usage(
@@ -139,22 +149,3 @@ def _conclude(stream: Stream, shop: Workshop, attempt: Attempt) -> StreamLog:
     except StoreError as error:
         note_trouble(Event.ATTEMPT_TROUBLE, "a log could not be uploaded", job=attempt.spec.id, error=str(error))
         return stream.describe()
-
-
-def write_report(attempt: Attempt, result: Result) -> AttemptReport:
-    """Return the report of how the attempt went."""
-    ended = result.ended
-    return AttemptReport(
-        job=attempt.ref.job,
-        id=attempt.spec.id,
-        attempt=attempt.ref.attempt,
-        outcome=result.outcome,
-        started_at=timestamp(attempt.began_at),
-        finished_at=timestamp(attempt.began_at + time.monotonic() - attempt.began),
-        exit_code=None if ended is None else ended.exit_code,
-        signal=None if ended is None else ended.signal,
-        reason=result.reason,
-        usage=result.usage,
-        stdout=result.stdout,
-        stderr=result.stderr,
-    )

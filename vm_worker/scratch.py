@@ -3,7 +3,7 @@
     <scratch>/<session>/lock                     held while the worker lives
     <scratch>/<session>/cache/                   inputs that attempts share
     <scratch>/<session>/streams/<n>.stdout       what an attempt prints, outside of its reach
-    <scratch>/<session>/<number>-<attempt>/work  working folder; also tmp/ for its temporary files
+    <scratch>/<session>/<number>-<attempt>/work  working folder; also .tmp/ for its temporary files
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vm_worker import tree
 from vm_worker.logbook import Event, note
 
 _PRIVATE = 0o700
-_WORK, _TMP = "work", "tmp"
+_WORK, _TMP = "work", ".tmp"
 
 
 @dataclass
@@ -82,7 +82,8 @@ class Scratch:
         if assignment.spec.own_home:
             folder = self._make(home, assignment.spec.id)
             # Where the original gliderport's jobs look for their working folder.
-            os.symlink(assignment.spec.id, f"{home}/sky_workdir")
+            with suppress(FileExistsError):
+                os.symlink(assignment.spec.id, f"{home}/sky_workdir")
             return folder
         with self._lock:
             reused = self._empty.pop() if self._empty else None

@@ -27,18 +27,23 @@ from gliderport_prefect.protocol.resources import Offer
 from vm_worker import signals, tree
 from vm_worker.admission import find_objection
 from vm_worker.attempt import Attempt, Ending
+from vm_worker.cache import Cache
 from vm_worker.departure import Departure, Haste, Leave
 from vm_worker.environment import JobEnvironment
-from vm_worker.execution import Result, Workshop, run_attempt, write_report
+from vm_worker.execution import Workshop, run_attempt
 from vm_worker.exits import Exit
 from vm_worker.health import StoreHealth
 from vm_worker.inbox import Inbox
+from vm_worker.inputs import Pantry
 from vm_worker.log_upload import LogUpload
 from vm_worker.logbook import Event, note
 from vm_worker.machine import Given, measure_offer
 from vm_worker.news import NewsDesk
 from vm_worker.outbox import Outbox, OutboxPlace
+from vm_worker.places import Places
 from vm_worker.process import Shell
+from vm_worker.publication import Publisher
+from vm_worker.result import Result, write_report
 from vm_worker.runtime_bucket import open_runtime_bucket
 from vm_worker.scratch import Scratch
 from vm_worker.session import make_hello, read_campaign, register
@@ -47,6 +52,8 @@ from vm_worker.waiting import ref_of
 from vm_worker.watch import OomCounter, Watch
 
 _GOODBYE_SECONDS = 30.0
+# Inputs that are kept for other jobs may fill this part of the scratch space.
+_CACHE_SHARE = 4
 _ENDING_TICK_SECONDS = 0.1
 _TICK_SECONDS = 1.0
 
@@ -80,8 +87,20 @@ def work(orders: Orders) -> int:
     scratch.open()
     try:
         offer = measure_offer(orders.given, scratch.folder)
-        transfer = bucket.make_patient(campaign.worker.store_patience_seconds)
-        shop = Workshop(transfer, keys, scratch, shell, environment, OomCounter())
+        patience = campaign.worker.store_patience_seconds
+        transfer = bucket.make_patient(patience)
+        places = Places(transfer, patience_seconds=patience)
+        cache = Cache(scratch.cache, limit_bytes=offer.disk_bytes // _CACHE_SHARE)
+        shop = Workshop(
+            store=transfer,
+            keys=keys,
+            scratch=scratch,
+            shell=shell,
+            environment=environment,
+            pantry=Pantry(transfer, keys, cache=cache, places=places),
+            publisher=Publisher(transfer, keys, session.id, places),
+            oom=OomCounter(),
+        )
         worker = Worker(shop, OutboxPlace(bucket.control, keys, session.id), policy=campaign.worker, offer=offer)
         worker.greet(make_hello(orders.name, offer, session, started_at=began_at))
         return worker.run()

@@ -1,0 +1,51 @@
+"""How an attempt went, and the report that says so."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from gliderport_prefect.protocol.outcomes import Outcome
+from gliderport_prefect.protocol.records import AttemptReport, Published, StreamLog, Usage, timestamp
+from vm_worker.attempt import Attempt
+from vm_worker.process import Ended
+
+
+@dataclass(frozen=True)
+class Result:
+    """How an attempt went, before it is written down as a report."""
+
+    outcome: Outcome
+    """How it ended."""
+    reason: str = ""
+    """What happened, when it did not succeed."""
+    ended: Ended | None = None
+    """How its first process ended; none when it did not start."""
+    usage: Usage = Usage()
+    """What it used."""
+    stdout: StreamLog = StreamLog()
+    """What it printed."""
+    stderr: StreamLog = StreamLog()
+    """What it printed as errors."""
+    outputs: tuple[Published, ...] = ()
+    """Where its outputs are."""
+
+
+def write_report(attempt: Attempt, result: Result) -> AttemptReport:
+    """Return the report of how the attempt went."""
+    ended = result.ended
+    return AttemptReport(
+        job=attempt.ref.job,
+        id=attempt.spec.id,
+        attempt=attempt.ref.attempt,
+        outcome=result.outcome,
+        started_at=timestamp(attempt.began_at),
+        finished_at=timestamp(attempt.began_at + time.monotonic() - attempt.began),
+        exit_code=None if ended is None else ended.exit_code,
+        signal=None if ended is None else ended.signal,
+        reason=result.reason,
+        usage=result.usage,
+        stdout=result.stdout,
+        stderr=result.stderr,
+        outputs=result.outputs,
+    )
