@@ -32,6 +32,7 @@ class JobTable:
         self._settled = array("H")
         self._charged = array("H")
         self._losses = array("H")
+        self._over = array("H")
         self._records = array("I")
         self._memory: dict[int, int] = {}
         self._counts = [0] * len(_STATES)
@@ -43,7 +44,7 @@ class JobTable:
     def extend(self, count: int) -> None:
         """Add that many queued jobs."""
         self._states.extend(bytes(count))
-        for counters in (self._tries, self._settled, self._charged, self._losses, self._records):
+        for counters in (self._tries, self._settled, self._charged, self._losses, self._over, self._records):
             counters.frombytes(bytes(count * counters.itemsize))
         self._counts[_CODES[JobState.QUEUED]] += count
 
@@ -108,10 +109,19 @@ class JobTable:
         """Learn of a try that another launcher handed out."""
         self._tries[job] = max(self._tries[job], min(attempt_number(attempt), _MOST))
 
+    def let_go(self, job: int, attempt: AttemptId) -> None:
+        """Learn that a try is over or was handed back: the assignment in the inbox holds no longer."""
+        self.note_try(job, attempt)
+        self._over[job] = max(self._over[job], min(attempt_number(attempt), _MOST))
+
+    def is_over(self, job: int, attempt: AttemptId) -> bool:
+        """Say whether the try was let go; an assignment that is read again must not bring it back."""
+        return attempt_number(attempt) <= self._over[job]
+
     def settle(self, settled: Settled, ledger_number: int) -> None:
         """Count an attempt that is settled and put its job into the state that follows."""
         job, outcome = settled.report.job, settled.report.outcome
-        self.note_try(job, settled.report.attempt)
+        self.let_go(job, settled.report.attempt)
         self._settled[job] = min(self._settled[job] + 1, _MOST)
         self._charged[job] = min(self._charged[job] + (outcome in USER_PAID), _MOST)
         self._losses[job] = min(self._losses[job] + (outcome is Outcome.WORKER_LOST), _MOST)
@@ -148,6 +158,7 @@ class JobTable:
             ("settled", self._settled),
             ("charged", self._charged),
             ("losses", self._losses),
+            ("over", self._over),
             ("records", self._records),
         )
 

@@ -126,7 +126,7 @@ class CampaignState:
             self._wait_again(report.job)
 
     def _release(self, session: SessionId, job: int, attempt: AttemptId) -> None:
-        self.jobs.note_try(job, attempt)
+        self.jobs.let_go(job, attempt)
         holder = self.sessions.get(session)
         if holder is not None:
             holder.held.pop(job, None)
@@ -176,13 +176,17 @@ class CampaignState:
         session.draining = session.draining or record.drain
         for each in record.assign:
             self.jobs.note_try(each.job, each.attempt)
-            if not self.jobs.has_ended(each.job):
+            if not self.jobs.has_ended(each.job) and not self.jobs.is_over(each.job, each.attempt):
                 needs = each.spec.resources
                 if each.memory_bytes is not None:
                     needs = replace(needs, memory_bytes=each.memory_bytes)
                 session.held[each.job] = Held(each.attempt, needs, inbox_number=number)
                 if self.jobs.state(each.job) is not JobState.RUNNING:
                     self.jobs.move(each.job, JobState.ASSIGNED)
+        for ref in record.cancel:
+            held = session.held.get(ref.job)
+            if held is not None and held.attempt == ref.attempt and not held.started:
+                self._release(session.id, ref.job, ref.attempt)
 
     def needs_of(self, job: int) -> Any:
         """Return what the job needs."""
