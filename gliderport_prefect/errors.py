@@ -6,6 +6,7 @@ command of a job is data, not an exception, and has no place here.
 
     GliderportError
     ├── UserError              a person's mistake: names file, line and key
+    │   └── UserErrors         several of them, found before anything was done
     ├── StoreError             the bucket did not do what was asked
     │   ├── StoreUnreachable   no answer within the deadline; the only transient one
     │   ├── StoreAccessDenied  the credentials are missing, wrong or too weak
@@ -28,6 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -74,6 +76,28 @@ class UserError(GliderportError):
         if self.file is None:
             return "" if self.line is None else f"line {self.line}"
         return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+class UserErrors(UserError):
+    """Several mistakes that were found in one look.
+
+    Attributes:
+        problems: The first of them.
+        more: How many there are besides.
+    """
+
+    def __init__(self, problems: Sequence[UserError], more: int = 0) -> None:
+        """Keep the mistakes; `str()` shows them one below the other."""
+        super().__init__(f"{len(problems) + more} mistakes")
+        self.problems = tuple(problems)
+        self.more = more
+        # What pickle calls the class with.
+        self.args = (self.problems, more)
+
+    def __str__(self) -> str:
+        """Show each mistake, and how many more there are."""
+        shown = [str(problem) for problem in self.problems]
+        return "\n".join([*shown, f"… and {self.more} more"] if self.more else shown)
 
 
 class StoreError(GliderportError):

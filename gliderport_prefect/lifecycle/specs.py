@@ -110,7 +110,7 @@ def submit_specs(
     Raises:
         UserError: A job has the id of another job of the campaign, but another spec.
     """
-    submitter = _Submitter(store, keys, known or read_known(store, keys))
+    submitter = _Submitter(store, keys, known=known or read_known(store, keys))
     for batch in _batches(jobs):
         submitter.submit(batch)
         if report is not None:
@@ -119,7 +119,7 @@ def submit_specs(
 
 
 class _Submitter:
-    def __init__(self, store: Store, keys: CampaignKeys, known: KnownJobs) -> None:
+    def __init__(self, store: Store, keys: CampaignKeys, *, known: KnownJobs) -> None:
         self._known = known
         self._log = NumberedLog(store, keys.specs, next_number=known.reader.known_chunks + 1)
         self.added = 0

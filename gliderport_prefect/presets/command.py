@@ -1,7 +1,7 @@
 """A command with placeholders and a table: the shortest way to a campaign.
 
-    gliderport run --each photos.csv 'convert {input} -resize {width} {output}'
-    gliderport run --each 0..999 'python simulate.py --seed {n}'
+gliderport run --each photos.csv 'convert {input} -resize {width} {output}'
+gliderport run --each 0..999 'python simulate.py --seed {n}'
 """
 
 from __future__ import annotations

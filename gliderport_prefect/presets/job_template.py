@@ -6,10 +6,9 @@ somebody wrote by hand.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -76,10 +75,10 @@ def compile_job(written: Mapping[str, Any], columns: Sequence[str], *, folder: P
         else:
             plain[key] = render(())
     command = {key: plain[key] for key in _LANGUAGES if plain.get(key) is not None}
-    return JobTemplate(_read_constant(plain, varying, folder), varying, command, folder)
+    return JobTemplate(_read_constant(plain, varying, folder=folder), varying, command, folder)
 
 
-def _read_constant(plain: dict[str, Any], varying: Mapping[str, Render], folder: Path) -> dict[str, Any]:
+def _read_constant(plain: dict[str, Any], varying: Mapping[str, Render], *, folder: Path) -> dict[str, Any]:
     """Return the fields of a spec in which stand-ins take the place of what rows change."""
     stand_ins = {key: _STAND_IN for key in ("id", *_LANGUAGES) if key in varying}
     unknown_to_all = {key: None for key in varying if key not in stand_ins}
@@ -90,7 +89,7 @@ def _read_constant(plain: dict[str, Any], varying: Mapping[str, Render], folder:
 # --- values -----------------------------------------------------------------------------------------------------
 
 
-def _compile_value(value: Any, columns: Sequence[str], *, path: str) -> Render:
+def _compile_value(value: object, columns: Sequence[str], *, path: str) -> Render:
     if isinstance(value, str):
         return _compile_leaf(value, columns, path=path)
     if isinstance(value, list):
@@ -101,7 +100,7 @@ def _compile_value(value: Any, columns: Sequence[str], *, path: str) -> Render:
         mapping = cast("Mapping[str, Any]", value)
         parts = {name: _compile_value(each, columns, path=f"{path}.{name}") for name, each in mapping.items()}
         return lambda values: {name: render(values) for name, render in parts.items()}
-    return lambda values: value
+    return lambda _: value
 
 
 def _compile_leaf(value: str, columns: Sequence[str], *, path: str) -> Render:
@@ -115,7 +114,7 @@ def _compile_leaf(value: str, columns: Sequence[str], *, path: str) -> Render:
     return text.render
 
 
-def _varies(value: Any) -> bool:
+def _varies(value: object) -> bool:
     if isinstance(value, str):
         return "{" in value.replace("{{", "")
     if isinstance(value, Mapping):

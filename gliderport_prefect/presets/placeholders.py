@@ -1,8 +1,9 @@
 """Texts with placeholders: `convert {input} {output}`.
 
-`{column}` stands for the row's value, `{n}` for the row's number unless the table has a column of that name, `{{` and
-`}}` for braces, `{n:04}` for the value with zeros before it to a width of 4. In a command a value is quoted for the language it lands in (a word of the shell, a string of
-Python), so that no value can change what the command does; `{column:raw}` puts it in as it is.
+`{column}` stands for the row's value, `{n}` for the row's number unless the table has a column of that name,
+`{n:04}` for the value with zeros before it to a width of 4, `{{` and `}}` for braces. In a command a value is quoted
+for the language it lands in (a word of the shell, a string of Python), so that no value can change what the command
+does; `{column:raw}` puts it in as it is.
 """
 
 from __future__ import annotations
@@ -132,11 +133,11 @@ def _opened_quote(script: str) -> str:
     """Return the quote that is open at the end of the script; empty when none is."""
     opened = ""
     for found in _SHELL.finditer(script):
-        token = found[0]
-        if token == "<<":
+        sign = found[0]
+        if sign == "<<" and not opened:
             return ""
-        if token == opened:
+        if sign == opened:
             opened = ""
-        elif not opened and token in {"'", '"'}:
-            opened = token
+        elif not opened and sign in {"'", '"'}:
+            opened = sign
     return opened

@@ -15,39 +15,44 @@ class Lines(Protocol):
     """Knows where the parts of a file are."""
 
     def line_of(self, path: str) -> int | None:
-        """Return the line of the value with that key path, or of the nearest value around it that is there."""
+        """Return the line of the value with that key path, or None if it is not there."""
+        ...
+
+    def nearest_line(self, path: str) -> int:
+        """Return the line of the value with that key path, or of the nearest around it that is there."""
         ...
 
 
 class Place(NamedTuple):
     """Where a job is described."""
 
-    file: str | None
-    """The file."""
+    file: str
+    """The file, or what the table is called."""
     line: int | None = None
     """The line, when the whole job stands in one."""
     lines: Lines | None = None
     """Where the job's parts are, when they stand in lines of their own."""
-    paths: tuple[str, ...] = ()
-    """Key paths under which a part of the job may stand in the file, in the order in which they are to be tried."""
+    paths: tuple[str, ...] = ("",)
+    """Key paths of the mappings that make up the job, the job's own first."""
 
     def locate(self, error: UserError) -> UserError:
         """Return the error with file and line of the part that it names, unless it has a file already."""
         if error.file is not None:
             return error
-        line = self.line if self.lines is None else self._line_of(self.lines, error.key)
+        line = self.line if self.lines is None else self._find_line(self.lines, error.key or "")
         return UserError(error.message, file=self.file, line=line, key=error.key, hint=error.hint)
-
-    def _line_of(self, lines: Lines, key: str | None) -> int | None:
-        found: int | None = None
-        for path in self.paths or ("",):
-            found = lines.line_of(_join(path, key)) if found is None else found
-        return found if found is not None else lines.line_of(self.paths[0] if self.paths else "")
 
     def __str__(self) -> str:
         """Name file and line as editors do."""
-        line = self.line if self.lines is None else self._line_of(self.lines, None)
-        return f"{self.file}:{line}" if line is not None else str(self.file or "the command line")
+        line = self.line if self.lines is None else self._find_line(self.lines, "")
+        return self.file if line is None else f"{self.file}:{line}"
+
+    def _find_line(self, lines: Lines, key: str) -> int:
+        for path in self.paths:
+            line = lines.line_of(join_keys(path, key))
+            if line is not None:
+                return line
+        return lines.nearest_line(join_keys(self.paths[0], key))
 
 
 class LocatedJob(NamedTuple):
@@ -73,7 +78,7 @@ class Submission:
     """Where the jobs come from, for people."""
     settings: CampaignSettings = field(default_factory=CampaignSettings)
     """What holds for the whole campaign."""
-    sky_template: dict[str, Any] = field(default_factory=dict)
+    sky_template: dict[str, Any] = field(default_factory=dict[str, Any])
     """The SkyPilot task, without `run`, that makes a worker's machine; empty when none is given."""
 
     def jobs(self) -> Iterator[JobSpec]:
@@ -88,5 +93,6 @@ class Submission:
             yield found.spec
 
 
-def _join(path: str, key: str | None) -> str:
-    return f"{path}.{key}" if path and key else path or key or ""
+def join_keys(path: str, key: str) -> str:
+    """Return the key path of a part of what has that path."""
+    return f"{path}.{key}" if path and key else path or key

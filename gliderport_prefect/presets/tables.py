@@ -110,7 +110,7 @@ def inline_table(rows: Sequence[object], *, name: str) -> Table:
 
     def walk() -> Iterator[Row | UserError]:
         for number, row in enumerate(mappings):
-            yield _from_mapping(number, row, columns)
+            yield _from_mapping(number, row, columns=columns)
 
     return Table(columns, walk, name)
 
@@ -181,7 +181,7 @@ def _jsonl_rows(path: Path, columns: Sequence[str]) -> Iterator[Row | UserError]
             yield found
             continue
         line, mapping = found
-        row = _from_mapping(number, mapping, columns)
+        row = _from_mapping(number, mapping, columns=columns)
         if isinstance(row, UserError):
             row.file, row.line = str(path), line
             yield row
@@ -196,8 +196,8 @@ def json_lines(path: Path, *, as_text: bool = False) -> Iterator[tuple[int, dict
         path: The file.
         as_text: Whether numbers stay text, as they are written.
     """
-    numbers = {"parse_int": str, "parse_float": str} if as_text else {}
-    decoder = json.JSONDecoder(object_pairs_hook=_without_duplicates, **numbers)
+    numbers: dict[str, Callable[[str], Any]] = {"parse_int": str, "parse_float": str} if as_text else {}
+    decoder = json.JSONDecoder(object_pairs_hook=_without_duplicates, **numbers)  # pyright: ignore[reportArgumentType]
     line = 0
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -234,7 +234,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # --- values -----------------------------------------------------------------------------------------------------
 
 
-def _from_mapping(number: int, mapping: Mapping[str, object], columns: Sequence[str]) -> Row | UserError:
+def _from_mapping(number: int, mapping: Mapping[str, object], *, columns: Sequence[str]) -> Row | UserError:
     values: list[str] = []
     for column in columns:
         value = mapping.get(column, _MISSING)
@@ -257,14 +257,14 @@ def _as_text(value: object) -> str:
 
 def not_utf8(path: Path) -> UserError:
     """Return the error that names the first line which is no UTF-8."""
-    line = 0
+    line = None
     with path.open("rb") as file:
-        for line, content in enumerate(file, 1):
+        for line, content in enumerate(file, 1):  # noqa: B007 - the line where the loop ends is what is sought
             try:
                 content.decode()
             except UnicodeDecodeError:
                 break
-    return UserError("the file is no UTF-8 text", file=path, line=line or None, hint="save it as UTF-8")
+    return UserError("the file is no UTF-8 text", file=path, line=line, hint="save it as UTF-8")
 
 
 def _check_file(path: Path) -> None:

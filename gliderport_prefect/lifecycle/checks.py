@@ -1,0 +1,176 @@
+"""What can be known to be wrong with a job before anything is uploaded or started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from gliderport_prefect.errors import UserError, UserErrors
+from gliderport_prefect.lifecycle.inputs import LocalInput, find_local
+from gliderport_prefect.presets.paths import is_local
+from gliderport_prefect.protocol.ids import JobId
+from gliderport_prefect.protocol.jobspec import Input, JobSpec
+from gliderport_prefect.protocol.resources import Offer, Resources
+
+if TYPE_CHECKING:
+    from gliderport_prefect.presets.submission import LocatedJob, Submission
+
+MOST_SHOWN = 20
+"""Most problems that are reported at once."""
+_FIRST_JOBS = 5
+_REMEMBERED_INPUTS = 10_000
+_NOT_YET = ("image", "checkpoint", "after", "ports")
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """Where the jobs are to run."""
+
+    environ: Mapping[str, str]
+    """Environment from which secrets come."""
+    offer: Offer | None = None
+    """What a worker has; any when not known."""
+
+
+@dataclass
+class Summary:
+    """What a submission holds."""
+
+    jobs: int = 0
+    """How many jobs."""
+    first: list[JobSpec] = field(default_factory=list[JobSpec])
+    """The first of them."""
+    needs: dict[Resources, int] = field(default_factory=dict[Resources, int])
+    """How many jobs need which resources."""
+    local_inputs: int = 0
+    """How many files and folders of this machine they name, one that several jobs name counted each time."""
+
+
+def check_submission(submission: Submission, circumstances: Circumstances) -> Summary:
+    """Look at every job and return what they are.
+
+    Raises:
+        UserError: Something is wrong with one job.
+        UserErrors: Something is wrong with several jobs.
+    """
+    summary = Summary()
+    problems = _Problems()
+    check = _Checker(circumstances, summary)
+    ids: set[JobId] = set()
+    for found in submission.scan():
+        if isinstance(found, UserError):
+            problems.add(found)
+            continue
+        if found.spec.id in ids:
+            problems.add_duplicate(found)
+        ids.add(found.spec.id)
+        summary.jobs += 1
+        for problem in check.problems(found.spec):
+            problems.add(found.place.locate(problem))
+    problems.raise_any(submission)
+    if not summary.jobs:
+        raise UserError(f"there is no job in {submission.origin}")
+    return summary
+
+
+@dataclass
+class _Problems:
+    """The first problems, and the number of all."""
+
+    first: list[UserError] = field(default_factory=list[UserError])
+    count: int = 0
+    duplicates: dict[JobId, UserError] = field(default_factory=dict[JobId, UserError])
+
+    def add(self, problem: UserError) -> None:
+        self.count += 1
+        if len(self.first) < MOST_SHOWN:
+            self.first.append(problem)
+
+    def add_duplicate(self, job: LocatedJob) -> None:
+        problem = job.place.locate(UserError(f"a job with the id {job.spec.id!r} is there already", key="id"))
+        if len(self.first) < MOST_SHOWN:
+            self.duplicates.setdefault(job.spec.id, problem)
+        self.add(problem)
+
+    def raise_any(self, submission: Submission) -> None:
+        """Raise what was found; where the first of two jobs with one id is, a second walk says."""
+        if not self.count:
+            return
+        for found in submission.scan() if self.duplicates else ():
+            if not isinstance(found, UserError) and found.spec.id in self.duplicates:
+                self.duplicates.pop(found.spec.id).hint = f"the other one: {found.place}"
+        if self.count == 1:
+            raise self.first[0]
+        raise UserErrors(self.first, self.count - len(self.first))
+
+
+class _Checker:
+    def __init__(self, circumstances: Circumstances, summary: Summary) -> None:
+        self._circumstances = circumstances
+        self._summary = summary
+        self._find: Callable[[Input], tuple[LocalInput, ...]] = lru_cache(maxsize=_REMEMBERED_INPUTS)(find_local)
+
+    def problems(self, spec: JobSpec) -> Iterator[UserError]:
+        """Yield what is wrong with the job, and count it in."""
+        summary = self._summary
+        if len(summary.first) < _FIRST_JOBS:
+            summary.first.append(spec)
+        known = summary.needs.get(spec.resources, 0)
+        summary.needs[spec.resources] = known + 1
+        yield from self._unsupported(spec)
+        yield from self._lacking(spec)
+        if spec.inputs:
+            yield from self._inputs(spec)
+
+    def _unsupported(self, spec: JobSpec) -> Iterator[UserError]:
+        for name in _NOT_YET:
+            if getattr(spec, name):
+                yield UserError(f"`{name}` is not supported yet by this version", key=name, hint="remove it")
+
+    def _lacking(self, spec: JobSpec) -> Iterator[UserError]:
+        for at, name in enumerate(spec.secrets):
+            if name not in self._circumstances.environ:
+                yield UserError(
+                    f"the secret {name!r} is not in the environment",
+                    key=f"secrets[{at}]",
+                    hint=f"set it where you start the campaign: export {name}=…",
+                )
+        offer = self._circumstances.offer
+        if offer is not None and not offer.fits(spec.resources):
+            yield UserError(
+                f"no worker can run the job: it needs {_describe(spec.resources)}",
+                key="resources",
+                hint=f"a worker has {_describe(offer)}",
+            )
+
+    def _inputs(self, spec: JobSpec) -> Iterator[UserError]:
+        targets: dict[str, int] = {}
+        for at, given in enumerate(spec.inputs):
+            try:
+                names = [each.target for each in self._locals(given)]
+            except UserError as error:
+                yield UserError(error.message, key=f"inputs[{at}]", hint=error.hint)
+                continue
+            for name in names:
+                if name in targets:
+                    message = f"the target {name!r} is the one of inputs[{targets[name]}] too"
+                    yield UserError(message, key=f"inputs[{at}]", hint="give one of them a `target`")
+                targets[name] = at
+
+    def _locals(self, given: Input) -> tuple[LocalInput, ...]:
+        if not is_local(given.source):
+            return ()
+        found = self._find(given)
+        self._summary.local_inputs += len(found)
+        return found
+
+
+def _describe(resources: Resources | Offer) -> str:
+    parts = [f"{resources.cpus:g} cpus"]
+    parts += [f"{resources.memory_bytes / _GIB:.3g} GiB of memory"] if resources.memory_bytes else []
+    parts += [f"{resources.disk_bytes / _GIB:.3g} GiB of disk"] if resources.disk_bytes else []
+    parts += [f"{resources.gpus} gpus {resources.gpu_type or ''}".rstrip()] if resources.gpus else []
+    return ", ".join(parts)
