@@ -10,6 +10,7 @@ from gliderport_prefect.protocol.ids import CampaignId, WorkerName, attempt_numb
 from gliderport_prefect.protocol.jobspec import JobSpec
 from gliderport_prefect.protocol.records import Assignment
 from gliderport_prefect.protocol.resources import Resources
+from vm_worker import result_file
 from vm_worker.scratch import AttemptFolder
 from vm_worker.tree import MARKER
 
@@ -63,6 +64,7 @@ class JobEnvironment:
             "GLIDERPORT_GPUS": indices,
             "CUDA_VISIBLE_DEVICES": indices,
             "TMPDIR": folder.tmp,
+            result_file.VARIABLE: result_file.path_of(folder.tmp),
             MARKER: folder.tmp,
         }
         if spec.own_home:

@@ -16,12 +16,13 @@ from vm_worker import leftovers
 from vm_worker.attempt import Attempt
 from vm_worker.delivery import Delivery, deliver, finish_committed
 from vm_worker.environment import JobEnvironment
-from vm_worker.logbook import Event, note_trouble
 from vm_worker.inputs import InputMissing, Pantry
-from vm_worker.process import Ended, Shell, collect_end, describe_end, wait_for_end
+from vm_worker.logbook import Event, note_trouble
 from vm_worker.outputs import list_files
+from vm_worker.process import Ended, Shell, collect_end, describe_end, wait_for_end
 from vm_worker.publication import Publisher
 from vm_worker.result import Result, write_report
+from vm_worker.result_file import read_result
 from vm_worker.scratch import AttemptFolder, Scratch
 from vm_worker.streams import Stream
 from vm_worker.watch import OomCounter
@@ -102,7 +103,9 @@ def _run_command(attempt: Attempt, shop: Workshop, folder: AttemptFolder) -> Res
     wall_seconds = time.monotonic() - attempt.command_began
     attempt.end_command()
     leftovers.clear_up(attempt, leader, folder.tmp)
-    return _judge(attempt, shop, collect_end(leader), wall_seconds=wall_seconds)
+    result = _judge(attempt, shop, collect_end(leader), wall_seconds=wall_seconds)
+    values, trouble = read_result(folder.tmp)
+    return replace(result, values=values, reason=result.reason or trouble) if values or trouble else result
 
 
 def _judge(attempt: Attempt, shop: Workshop, ended: Ended, *, wall_seconds: float) -> Result:

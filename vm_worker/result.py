@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from gliderport_prefect.protocol.outcomes import Outcome
 from gliderport_prefect.protocol.records import AttemptReport, Published, StreamLog, Usage, timestamp
@@ -29,6 +30,8 @@ class Result:
     """What it printed as errors."""
     outputs: tuple[Published, ...] = ()
     """Where its outputs are."""
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What the job told of itself."""
 
 
 def write_report(attempt: Attempt, result: Result) -> AttemptReport:
@@ -48,4 +51,5 @@ def write_report(attempt: Attempt, result: Result) -> AttemptReport:
         stdout=result.stdout,
         stderr=result.stderr,
         outputs=result.outputs,
+        result=result.values,
     )

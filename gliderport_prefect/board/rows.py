@@ -67,6 +67,8 @@ class JobRow:
     """Where what it printed lies in parts; none when the ledger holds it. `gliderport logs` shows both."""
     labels: dict[str, str] = field(default_factory=dict[str, str])
     """What people filter by."""
+    result: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What the job wrote into the file that `$GLIDERPORT_RESULT` names."""
 
 
 COLUMNS: tuple[str, ...] = tuple(each.name for each in fields(JobRow))
@@ -105,6 +107,7 @@ def make_row(runtime: Runtime, state: CampaignState, *, name: JobName, settled: 
         stderr_bytes=report.stderr.size_bytes,
         logs=f"{runtime.store.url}/{runtime.keys.logs(report.id, report.attempt)}" if in_parts else None,
         labels=dict(name.labels),
+        result=dict(report.result),
     )
 
 

@@ -295,6 +295,8 @@ class AttemptReport:
     """What it printed as errors."""
     outputs: tuple[Published, ...] = ()
     """Where its outputs are."""
+    result: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What the job wrote into the file that `$GLIDERPORT_RESULT` names: a JSON object."""
 
 
 @dataclass(frozen=True)
