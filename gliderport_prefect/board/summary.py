@@ -131,9 +131,14 @@ def summarize(runtime: Runtime, state: CampaignState) -> Summary:
         finished=state.finished,
         workers=workers,
         requests_waiting=max(0, _newest_number(runtime, runtime.keys.requests) - state.requests_read),
-        launcher=_newest(runtime, LauncherClaim, log=runtime.keys.launchers),
+        launcher=newest_claim(runtime),
         note=_newest(runtime, ProgressNote, log=runtime.keys.progress),
     )
+
+
+def newest_claim(runtime: Runtime) -> LauncherClaim | None:
+    """Return who claimed the campaign last, or None when nobody ever did."""
+    return _newest(runtime, LauncherClaim, log=runtime.keys.launchers)
 
 
 def _newest(runtime: Runtime, kind: type[Record], *, log: str) -> Record | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,17 @@ def _newest(store: Store) -> str:
     if len(found) > 1:
         click.echo(f"campaign {newest} (the newest of {len(found)})", err=True)
     return newest
+
+
+def say_command(verb: str, campaign: str, *, bucket: str) -> str:
+    """Return the command line that does something with the campaign, to be typed as it is."""
+    usual = os.environ.get("GLIDERPORT_BUCKET") or default_bucket()
+    named = "" if _as_url(bucket) == _as_url(usual) else f" --bucket {shlex.quote(bucket)}"
+    return f"gliderport {verb} {campaign}{named}"
+
+
+def _as_url(bucket: str) -> str:
+    return bucket if "://" in bucket else Path(bucket).expanduser().absolute().as_uri()
 
 
 def parse_pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:

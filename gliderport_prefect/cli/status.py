@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import socket
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
-from gliderport_prefect.board.listing import Failure, list_failures
+from gliderport_prefect.board.listing import list_failures
 from gliderport_prefect.board.progress import Standing
 from gliderport_prefect.board.summary import Summary, summarize
 from gliderport_prefect.board.view import look, look_again
 from gliderport_prefect.board.wording import make_printable, say_counts, say_workers
+from gliderport_prefect.cli.failures import write_failures
+from gliderport_prefect.cli.launchers import is_alive
 from gliderport_prefect.cli.opening import bucket_option, campaign_argument, json_option, open_campaign
 from gliderport_prefect.cli.showing import open_progress
 from gliderport_prefect.cli.tables import write_json
 from gliderport_prefect.protocol.outcomes import JobState
 
 if TYPE_CHECKING:
+    from gliderport_prefect.board.listing import Failure
     from gliderport_prefect.campaign.runtime import Runtime
-    from gliderport_prefect.protocol.records import LauncherClaim
     from gliderport_prefect.scheduling.state import CampaignState
 
 _POLL_SECONDS = 1.0
@@ -47,11 +46,11 @@ def status(*, campaign: str | None, watch: bool, failures: int, bucket: str | No
     if watch:
         _watch(runtime, state)
     summary = summarize(runtime, state)
-    failed = list(list_failures(runtime, state, most=failures))
     if as_json:
-        write_json(_document(summary, failed))
+        write_json(_document(summary, list(list_failures(runtime, state, most=failures))))
     else:
-        _write(summary, failed)
+        _write(summary)
+        write_failures(runtime, state, most=failures)
 
 
 def _watch(runtime: Runtime, state: CampaignState) -> None:
@@ -67,15 +66,14 @@ def _watch(runtime: Runtime, state: CampaignState) -> None:
 
 
 def _document(summary: Summary, failed: list[Failure]) -> dict[str, object]:
-    alive = None if summary.launcher is None else is_alive(summary.launcher)
     return {
         **dataclasses.asdict(summary),
-        "launcher_alive": alive,
+        "launcher_alive": not summary.finished and is_alive(summary.launcher),
         "failures": [dataclasses.asdict(each) for each in failed],
     }
 
 
-def _write(summary: Summary, failed: list[Failure]) -> None:
+def _write(summary: Summary) -> None:
     counts = {JobState(state): count for state, count in summary.jobs.items()}
     lines = [
         ("campaign", summary.campaign),
@@ -89,19 +87,6 @@ def _write(summary: Summary, failed: list[Failure]) -> None:
         lines.append(("requests", f"{summary.requests_waiting} that no launcher has acted on"))
     for name, text in lines:
         click.echo(f"{name + ':':11}{make_printable(text)}")
-    for each in failed:
-        _write_failure(each)
-    left = counts[JobState.FAILED] + counts[JobState.QUARANTINED] - len(failed)
-    if left > 0 and failed:
-        click.echo(f"\n{left:,} more failed: gliderport jobs {summary.campaign} --state FAILED --state QUARANTINED")
-
-
-def _write_failure(failure: Failure) -> None:
-    tries = f"{failure.attempts} attempt" + ("" if failure.attempts == 1 else "s")
-    head = f"{failure.id}: {failure.outcome} after {tries} on {failure.worker}"
-    click.echo("\n" + make_printable(f"{head}: {failure.reason}" if failure.reason else head))
-    for line in failure.last_lines.splitlines():
-        click.echo(f"    {make_printable(line)}")
 
 
 def _say_launcher(summary: Summary) -> str:
@@ -116,15 +101,3 @@ def _say_launcher(summary: Summary) -> str:
         return f"none; {said} is gone; `gliderport resume {summary.campaign}` goes on"
     noted = f", last heard {summary.note.noted_at}" if summary.note else ""
     return f"{said}{' (alive)' if alive else ''}{noted}"
-
-
-def is_alive(claim: LauncherClaim) -> bool | None:
-    """Say whether the launcher's process runs; None when it is on another machine and nobody can tell."""
-    if claim.host != socket.gethostname():
-        return None
-    with suppress(PermissionError):
-        try:
-            os.kill(claim.pid, 0)
-        except ProcessLookupError:
-            return False
-    return True
