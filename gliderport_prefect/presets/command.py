@@ -12,13 +12,13 @@ from typing import Any
 
 from gliderport_prefect.errors import UserError
 from gliderport_prefect.presets.job_template import JobTemplate, compile_job
-from gliderport_prefect.presets.placeholders import NUMBER
+from gliderport_prefect.presets.placeholders import HIDDEN, NUMBER
 from gliderport_prefect.presets.submission import LocatedJob, Place, Scan, Submission
 from gliderport_prefect.presets.tables import Table, open_table, parse_range
 
 _ID = "id"
-_ROW = "\0row"
-"""Column for the row's number that no table has and nobody can write."""
+_ROW = f"{HIDDEN}row"
+"""Column for the row's number, whether or not the table has a column `n`."""
 _DEFAULT_ID = f"job-{{{_ROW}:07}}"
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NUMBER = "n"
 """Name of the placeholder for the row's number."""
+HIDDEN = "\0"
+"""First character of columns that no table has and nobody can write."""
 
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _INNER = re.compile(r"\s*(.*?)\s*(?::(raw|0\d+))?", re.DOTALL)
@@ -89,8 +91,8 @@ def compile_text(text: str, columns: Sequence[str], *, language: Language = Lang
         if found[1] is None:
             raise UserError(f"a single {found[0]!r} in {text!r:.80}", hint=_BRACES)
         name, quote = _read_inner(found[1], language)
-        _refuse_inside_quotes(bare, name, quoted=quote is shlex.quote)
         uses.append((_index_of(name, columns), quote))
+        _refuse_inside_quotes(bare, name, quoted=language is Language.SHELL and quote is not str)
         pattern.append("%s")
         bare += "x"
     pattern.append(text[end:].replace("%", "%%"))
@@ -112,8 +114,9 @@ def _read_inner(inner: str, language: Language) -> tuple[str, Callable[[str], st
 def _index_of(name: str, columns: Sequence[str]) -> int:
     if name in columns:
         return columns.index(name)
-    near = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
-    known = f"did you mean {{{near[0]}}}?" if near else "columns: " + ", ".join(columns)
+    written = [column for column in columns if not column.startswith(HIDDEN)]
+    near = difflib.get_close_matches(name, written, n=1, cutoff=0.5)
+    known = f"did you mean {{{near[0]}}}?" if near else "columns: " + ", ".join(written)
     raise UserError(f"there is no column for the placeholder {{{name}}}", hint=f"{known}; {_BRACES}")
 
 

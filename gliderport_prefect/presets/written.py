@@ -142,14 +142,16 @@ def _refuse_depth(file: Path, text: str) -> None:
 
 
 def _marked(error: yaml.MarkedYAMLError, file: Path, *, text: str) -> UserError:
-    mark = error.problem_mark or error.context_mark
+    mark, last = error.problem_mark, text.rstrip().count("\n")
+    if mark is None or (error.context_mark is not None and mark.line > last):
+        # Something is open at the end of the file: where it began helps more.
+        mark = error.context_mark
     what = " ".join(part for part in (error.context, error.problem) if part) or "this is no YAML"
     if mark is None:
         return UserError(what, file=file)
-    lines = text.split("\n")
-    # At the end of the file the mark stands behind the last line.
-    number = min(mark.line, len(lines) - 1)
-    return UserError(what, file=file, line=number + 1, hint=lines[number].strip()[:_SHOWN] or None)
+    number = min(mark.line, last)
+    shown = text.split("\n")[number].strip()[:_SHOWN]
+    return UserError(what, file=file, line=number + 1, hint=shown or None)
 
 
 def _step(node: yaml.Node, path: str) -> tuple[yaml.Node, int, str] | None:
