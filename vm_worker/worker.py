@@ -24,7 +24,7 @@ from gliderport_prefect.protocol.keys import CampaignKeys
 from gliderport_prefect.protocol.outcomes import Outcome
 from gliderport_prefect.protocol.records import Assignment, AttemptRef, Hello, InboxRecord, WorkerPolicy
 from gliderport_prefect.protocol.resources import Offer
-from vm_worker import signals, tree
+from vm_worker import tree
 from vm_worker.admission import find_objection
 from vm_worker.attempt import Attempt, Ending
 from vm_worker.cache import Cache
@@ -47,6 +47,7 @@ from vm_worker.result import Result, write_report
 from vm_worker.runtime_bucket import open_runtime_bucket
 from vm_worker.scratch import Scratch
 from vm_worker.session import make_hello, read_campaign, register
+from vm_worker.signals import Bell
 from vm_worker.slots import Slots
 from vm_worker.waiting import ref_of
 from vm_worker.watch import OomCounter, Watch
@@ -116,6 +117,7 @@ class Worker:
         self._place = place
         self._policy = policy
         self._offer = offer
+        self._bell = Bell()
         self._news = NewsDesk()
         self._health = StoreHealth(policy.store_patience_seconds)
         self._departure = Departure(policy)
@@ -136,6 +138,7 @@ class Worker:
     def run(self) -> int:
         """Work until there is a reason to leave; return the exit code."""
         tree.become_reaper()
+        self._bell.listen()
         self._start_threads()
         haste = Haste.WORKING
         while not (self._departure.leave.haste and self._slots.is_empty):
@@ -145,7 +148,7 @@ class Worker:
                 self._make_haste(self._departure.leave)
             if self._departure.is_overdue(time.monotonic()):
                 break
-            self._take_signal(signals.wait(self._wait_seconds()))
+            self._take_signal(self._bell.wait(self._wait_seconds()))
         return self._say_goodbye(self._departure.leave)
 
     def _start_threads(self) -> None:
@@ -200,11 +203,11 @@ class Worker:
 
     def _demand(self, leave: Leave) -> None:
         self._departure.demand(leave)
-        signals.wake()
+        self._bell.ring()
 
     def _wake_if_leaving(self) -> None:
         if self._departure.leave.haste:
-            signals.wake()
+            self._bell.ring()
 
     def _check_for_reasons(self) -> None:
         if self._health.is_lost:
