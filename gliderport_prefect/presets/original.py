@@ -23,6 +23,7 @@ from gliderport_prefect.protocol.notation import parse_job, unknown_key
 ENDING = ".config.yaml"
 _KEYS = ("input", "output", "delete_input", "run", "python")
 _OWN_KEYS = ("input", "output")
+_WRITTEN_AS = (("inputs[", "input.local["), ("outputs[0]", "output"))
 # The original's YAML 1.1 reads these as true and false.
 _FLAGS = {"yes": True, "on": True, "no": False, "off": False}
 
@@ -35,7 +36,7 @@ def read_original_job(file: Path, defaults: Mapping[str, Any]) -> LocatedJob | U
         return error
     if len(documents) != 1:
         return UserError("the file does not hold one job", file=file, hint=f"write one job into each *{ENDING}")
-    place = Place(str(file), lines=documents[0])
+    place = Place(str(file), lines=documents[0], written_as=_WRITTEN_AS)
     try:
         return LocatedJob(_read(documents[0].value, file, defaults=defaults), place)
     except UserError as error:
@@ -74,7 +75,7 @@ def _bucket_url(written: object, key: str) -> str:
     bucket = _text(mapping.get("bucket"), f"{key}.bucket").rstrip("/")
     prefix = mapping.get("prefix")
     whole = f"{bucket}/{_text(prefix, f'{key}.prefix').strip('/')}" if prefix is not None else bucket
-    return whole if "://" in bucket or bucket.startswith(("/", "~")) else f"gs://{whole}"
+    return whole if "://" in bucket or bucket.startswith(("/", "~", ".")) else f"gs://{whole}"
 
 
 def _mapping(value: object, key: str | None, *, known: Sequence[str]) -> Mapping[str, Any]:

@@ -34,13 +34,18 @@ class Place(NamedTuple):
     """Where the job's parts are, when they stand in lines of their own."""
     paths: tuple[str, ...] = ("",)
     """Key paths of the mappings that make up the job, the job's own first."""
+    written_as: tuple[tuple[str, str], ...] = ()
+    """Beginnings of our key paths, and what the file calls them."""
 
     def locate(self, error: UserError) -> UserError:
         """Return the error with file and line of the part that it names, unless it has a file already."""
         if error.file is not None:
             return error
-        line = self.line if self.lines is None else self._find_line(self.lines, error.key or "")
-        return UserError(error.message, file=self.file, line=line, key=error.key, hint=error.hint)
+        key = error.key
+        for ours, theirs in self.written_as:
+            key = theirs + key.removeprefix(ours) if key and key.startswith(ours) else key
+        line = self.line if self.lines is None else self._find_line(self.lines, key or "")
+        return UserError(error.message, file=self.file, line=line, key=key, hint=error.hint)
 
     def __str__(self) -> str:
         """Name file and line as editors do."""
