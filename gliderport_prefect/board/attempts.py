@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from array import array
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from gliderport_prefect.errors import ProtocolError
@@ -72,11 +73,13 @@ def collect_newest(
     table = state.jobs
     wanted = bytearray(b"\1" * len(table)) if jobs is None else _mask(jobs, len(table))
     numbers = sorted({table.last_record(job) for job, want in enumerate(wanted) if want} - {0})
-    newest = NewestAttempts(state)
-    for number, record in _read_raw(runtime, numbers):
-        for settled in _newest_in(table, record, number=number):
-            if wanted[settled["report"]["job"]]:
-                newest.lay_down(settled["report"]["job"], settled if with_text else _without_text(settled))
+    with ExitStack() as on_error:
+        newest = on_error.enter_context(NewestAttempts(state))
+        for number, record in _read_raw(runtime, numbers):
+            for settled in _newest_in(table, record, number=number):
+                if wanted[settled["report"]["job"]]:
+                    newest.lay_down(settled["report"]["job"], settled if with_text else _without_text(settled))
+        on_error.pop_all()
     return newest
 
 

@@ -109,7 +109,8 @@ class _Tail:
 
     def mark(self, chunks: Iterator[bytes]) -> Iterator[Chunk]:
         for data in chunks:
-            yield self.stream, data
+            if data:
+                yield self.stream, data
 
     def read_news(self) -> Iterator[bytes]:
         while (data := self._part()) is not None:
