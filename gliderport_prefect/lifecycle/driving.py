@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from gliderport_prefect.campaign.replay import write_snapshot
 from gliderport_prefect.protocol.keys import number_segment, parse_number
 from gliderport_prefect.protocol.outcomes import JobState
-from gliderport_prefect.protocol.records import LedgerRecord, ProgressNote, timestamp
+from gliderport_prefect.protocol.records import Death, LedgerRecord, ProgressNote, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,8 +172,9 @@ class Distribution:
 
     def _finish(self) -> dict[JobState, int]:
         launcher = self.launcher
-        launcher.write_ledger(LedgerRecord(launcher.epoch, "", finished=True))
         launcher.drain(launcher.state.sessions.values())
+        over = tuple(Death(session, "the campaign is over") for session in launcher.state.sessions)
+        launcher.write_ledger(LedgerRecord(launcher.epoch, "", finished=True, dead=over))
         write_snapshot(launcher.runtime, launcher.state)
         self._noted = {}
         self._tell(launcher.runtime.clock.monotonic(), started=0)
