@@ -5,8 +5,10 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# Which example `make run` runs, and what is given to it besides.
-EXAMPLE ?= examples/quickstart
+# Which folder of examples/ `make run` runs.
+EXAMPLE ?= quickstart
+# What the table at its end is sorted by.
+SORT_sweep := --sort result.accuracy
 # Which features' Debian packages and tests to leave out, by name: `make test WITHOUT=s3`.
 WITHOUT ?=
 # The interpreter that .venv is made with; found when not given.
@@ -35,7 +37,7 @@ export SKYPILOT_DISABLE_USAGE_COLLECTION := 1
 .PHONY: help
 help: ## Say what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
-	@echo 'Variables: EXAMPLE=folder (run), WITHOUT=s3 (test), PYTHON=python3.12 (setup), TEST_PROCESSES=2, PYTEST_ARGS='
+	@echo 'Variables: EXAMPLE=sweep (run), WITHOUT=s3 (test), PYTHON=python3.12 (setup), TEST_PROCESSES=2, PYTEST_ARGS='
 
 .PHONY: setup
 setup: $(INSTALLED) ## Make .venv with everything that is needed, if it is not there yet
@@ -59,7 +61,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 .PHONY: run
 run: setup ## Run an example campaign from start to end on this machine
-	@$(BIN)/gliderport run $(EXAMPLE)
+	@example=$(notdir $(EXAMPLE:%/=%))
+	if [[ ! -d "examples/$$example" ]]; then
+	    echo "there is no example '$$example'; there are: $(notdir $(patsubst %/.,%,$(wildcard examples/*/.)))" >&2; exit 2
+	fi
+	export PATH="$$PWD/$(BIN):$$PATH"   # jobs find the Python that has what the examples need
+	results=examples/$$example/results campaign=$$example-$$(date +%Y%m%d-%H%M%S)
+	gliderport run "examples/$$example" --campaign "$$campaign" --results "$$results"
+	echo
+	gliderport results "$$campaign" $(SORT_$(notdir $(EXAMPLE:%/=%)))
+	echo
+	echo "The files are in $$results. To look closer: source $(BIN)/activate; gliderport jobs; gliderport --help"
 
 .PHONY: test
 test: setup debian ## Check and test everything

@@ -1,0 +1,176 @@
+"""Every example, as a person runs it: the real command, real workers, real input."""
+
+import csv
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_EXAMPLES = Path(__file__).parents[2] / "examples"
+_BIN = Path(sys.executable).parent
+
+# The jobs of the sweep keep both cores busy: the other examples need not wait for them.
+in_sweep = pytest.mark.xdist_group("sweep")
+in_others = pytest.mark.xdist_group("examples")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A copy of one example, after it was run."""
+
+    folder: Path
+    environ: Mapping[str, str]
+
+    @property
+    def outputs(self) -> Path:
+        return self.folder / "results"
+
+    @property
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """The rows of `results.jsonl` by the ids of the jobs."""
+        lines = (self.outputs / "results.jsonl").read_text().splitlines()
+        return {row["id"]: row for row in map(json.loads, lines)}
+
+    @property
+    def outcomes(self) -> list[tuple[str, str]]:
+        """Ids and outcomes in `results.csv`."""
+        with (self.outputs / "results.csv").open(newline="") as file:
+            return [(row["id"], row["outcome"]) for row in csv.DictReader(file)]
+
+    def gliderport(self, *arguments: str) -> str:
+        command = [_BIN / "gliderport", *arguments]
+        done = subprocess.run(command, env=self.environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def _run(name: str, temporary: pytest.TempPathFactory) -> Example:
+    clone = temporary.mktemp(name)
+    shutil.copytree(_EXAMPLES, clone / "examples", ignore=shutil.ignore_patterns("results", "__pycache__"))
+    private = {"XDG_DATA_HOME": str(clone / "data"), "XDG_STATE_HOME": str(clone / "state")}
+    example = Example(clone / "examples" / name, {**os.environ, **private, "PATH": f"{_BIN}:{os.environ['PATH']}"})
+    example.gliderport("run", str(example.folder), "--results", str(example.outputs))
+    return example
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    return _run("quickstart", tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    return _run("sweep", tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    return _run("folder", tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    return _run("original", tmp_path_factory)
+
+
+@in_others
+def test_quickstart_leaves_one_row_per_text_in_both_tables(quickstart: Example) -> None:
+    texts = {path.stem for path in (_EXAMPLES / "quickstart" / "texts").iterdir()}
+    assert set(quickstart.rows) == texts
+    assert set(quickstart.outcomes) == {(text, "SUCCEEDED") for text in texts}
+
+
+@in_others
+def test_quickstart_counts_the_words_of_every_text_into_a_file_of_its_own(quickstart: Example) -> None:
+    for path in (_EXAMPLES / "quickstart" / "texts").iterdir():
+        counted = json.loads((quickstart.outputs / f"{path.stem}.json").read_text())
+        # Dashes that stand alone are no words; a dash between words joins two for `split`.
+        expected = len(path.read_text(encoding="utf-8").replace("--", " ").replace("—", " ").split())
+        assert counted["words"] == expected, path.name
+
+
+@in_others
+def test_quickstart_tells_in_the_table_what_its_jobs_found(quickstart: Example) -> None:
+    assert quickstart.rows["sonnet-18"]["result"]["longest_word"] == "complexion"
+    assert quickstart.rows["sonnet-18"]["labels"] == {"author": "William Shakespeare", "year": "1609"}
+
+
+@in_sweep
+def test_sweep_trains_a_model_for_every_row_of_the_grid(sweep: Example) -> None:
+    with (_EXAMPLES / "sweep" / "grid.csv").open(newline="") as file:
+        asked = {(float(row["c"]), float(row["gamma"])) for row in csv.DictReader(file)}
+    results = [row["result"] for row in sweep.rows.values()]
+    assert {(result["c"], result["gamma"]) for result in results} == asked
+    assert len(sweep.outcomes) == len(asked) == 9
+    assert 0.9 < max(result["accuracy"] for result in results) < 1
+    assert min(result["accuracy"] for result in results) < 0.5, "a sweep that changes nothing"
+
+
+@in_sweep
+def test_sweep_ends_in_one_table_with_the_best_model_on_top(sweep: Example) -> None:
+    best = max(sweep.rows.values(), key=lambda row: row["result"]["accuracy"])
+    heading, first, *rest = sweep.gliderport("results", "--sort", "result.accuracy").splitlines()
+    assert "RESULT.ACCURACY" in heading.upper()
+    assert first.split()[0] == best["id"]
+    assert len(rest) == 8
+
+
+@in_others
+def test_folder_leaves_the_files_that_its_jobs_name(folder: Example) -> None:
+    assert {path.name for path in folder.outputs.iterdir()} == {
+        "overview.txt",
+        "statistics.json",
+        "setosa-largest-petals.csv",
+        "versicolor-largest-petals.csv",
+        "virginica-largest-petals.csv",
+        "setosa.sha256",
+        "results.jsonl",
+        "results.csv",
+    }
+    assert len(folder.outcomes) == len(folder.rows) == 6
+
+
+@in_others
+def test_folder_computes_what_the_measurements_say(folder: Example) -> None:
+    statistics = json.loads((folder.outputs / "statistics.json").read_text())
+    assert statistics["setosa"]["petal_length"] == {"mean": 1.462, "deviation": 0.174}
+    largest = (folder.outputs / "virginica-largest-petals.csv").read_text().splitlines()
+    assert [line.split(",")[2] for line in largest] == ["6.9", "6.7", "6.7", "6.6", "6.4"]
+
+
+@in_others
+def test_folder_retries_the_job_that_fails_on_its_first_try(folder: Example) -> None:
+    attempts = {job: row["attempts"] for job, row in folder.rows.items()}
+    assert attempts == {**dict.fromkeys(folder.rows, 1), "unsteady": 2}
+    content = (folder.folder / "measurements" / "setosa.csv").read_bytes()
+    assert (folder.outputs / "setosa.sha256").read_text().split()[0] == hashlib.sha256(content).hexdigest()
+
+
+@in_others
+def test_original_layout_runs_with_the_jobs_own_folders_below_home(original: Example) -> None:
+    sonnets = (_EXAMPLES / "quickstart" / "texts").glob("sonnet-*.txt")
+    ands = sum(len(re.findall(r"\band\b", path.read_text().lower())) for path in sonnets)
+    words = (original.outputs / "words" / "words.txt").read_text().splitlines()
+    assert words[0].split() == [str(ands), "and"]
+    rhymes = (original.outputs / "rhymes" / "sonnet-18.rhymes").read_text().split()
+    assert rhymes[-2:] == ["see", "thee"]
+    assert dict(original.outcomes) == dict.fromkeys(original.rows, "SUCCEEDED")
+    assert set(original.rows) == {"words", "rhymes"}
+
+
+@in_others
+def test_original_layout_deletes_uploaded_inputs_where_it_is_told_to(original: Example) -> None:
+    blobs = {path.name for path in Path(original.environ["XDG_DATA_HOME"]).rglob("blobs/*")}
+    texts = original.folder.parent / "quickstart" / "texts"
+    kept = [path.stem for path in texts.iterdir() if hashlib.sha256(path.read_bytes()).hexdigest() in blobs]
+    # Only the job `words` has `delete_input`; what `rhymes` names as well stays.
+    assert sorted(kept) == ["sonnet-116", "sonnet-18"]
