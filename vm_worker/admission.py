@@ -8,7 +8,7 @@ from vm_worker.environment import JobEnvironment
 from vm_worker.waiting import need_of
 
 
-def find_objection(assignment: Assignment, offer: Offer, environment: JobEnvironment) -> str | None:
+def find_objection(assignment: Assignment, *, offer: Offer, environment: JobEnvironment) -> str | None:
     """Return why the job cannot run here, as a sentence, or none if it can."""
     spec = assignment.spec
     missing = environment.missing_secrets(spec)

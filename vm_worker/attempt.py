@@ -1,7 +1,7 @@
 """One attempt while it lives: shared by the slot that runs it, the watch that limits it, and who wants it to end.
 
-    preparing ──▶ command runs ──▶ command over ──▶ outputs ──▶ reported
-        └────────────── end() ─────────┘
+preparing ──▶ command runs ──▶ command over ──▶ outputs ──▶ reported
+└────────────── end() ─────────┘
 """
 
 from __future__ import annotations

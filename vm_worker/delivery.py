@@ -30,41 +30,39 @@ class Delivery:
     """How its command went."""
 
 
-def finish_committed(attempt: Attempt, publisher: Publisher, folder: AttemptFolder) -> Result | None:
+def finish_committed(attempt: Attempt, publisher: Publisher, *, scratch: Path) -> Result | None:
     """Finish the publication of an earlier attempt of the job that was committed; none when there is no such."""
     began = time.monotonic()
     try:
         commit = publisher.find_commit(attempt.spec.id)
         if commit is None:
             return None
-        outputs = publisher.finish(attempt.spec.id, commit, scratch=Path(folder.tmp))
+        outputs = publisher.finish(attempt.spec.id, commit, scratch=scratch)
     except (GliderportError, OSError) as error:
         return Result(Outcome.OUTPUT_FAILED, _explain(error))
     return _with_outputs(Result(Outcome.SUCCEEDED), outputs, began=began)
 
 
-def deliver(attempt: Attempt, publisher: Publisher, delivery: Delivery) -> Result:
+def deliver(attempt: Attempt, publisher: Publisher, *, delivery: Delivery) -> Result:
     """Publish the outputs of a command that succeeded; keep what the spec wants kept of one that did not."""
     began, result = time.monotonic(), delivery.result
     if result.outcome is Outcome.SUCCEEDED:
         try:
-            return _with_outputs(result, _publish(attempt, publisher, delivery), began=began)
+            return _with_outputs(result, _publish(attempt, publisher, delivery=delivery), began=began)
         except OutputMissing as error:
             result = replace(result, outcome=Outcome.FAILED, reason=str(error))
         except (GliderportError, OSError) as error:
             result = replace(result, outcome=Outcome.OUTPUT_FAILED, reason=_explain(error))
-    return replace(result, outputs=_keep(attempt, publisher, delivery, outcome=result.outcome))
+    return replace(result, outputs=_keep(attempt, publisher, delivery=delivery, outcome=result.outcome))
 
 
-def _publish(attempt: Attempt, publisher: Publisher, delivery: Delivery) -> tuple[Published, ...]:
+def _publish(attempt: Attempt, publisher: Publisher, *, delivery: Delivery) -> tuple[Published, ...]:
     folder = delivery.folder
-    chosen = choose_outputs(attempt.spec.outputs, Path(folder.work), delivery.inputs)
+    chosen = choose_outputs(attempt.spec.outputs, Path(folder.work), inputs=delivery.inputs)
     return publisher.publish(_owner(attempt), chosen, scratch=Path(folder.tmp))
 
 
-def _keep(
-    attempt: Attempt, publisher: Publisher, delivery: Delivery, *, outcome: Outcome
-) -> tuple[Published, ...]:
+def _keep(attempt: Attempt, publisher: Publisher, *, delivery: Delivery, outcome: Outcome) -> tuple[Published, ...]:
     # A worker that has to go uses its last seconds for those that it can save.
     if outcome in FREE or not any(each.keep_on_failure for each in attempt.spec.outputs):
         return ()

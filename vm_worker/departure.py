@@ -1,7 +1,7 @@
 """When and how a worker leaves.
 
-    working ──▶ draining ──▶ gone            nothing new is started, what runs may end by itself
-        └──────────┴──▶ ending ──▶ gone      what runs gets TERM, its grace time, KILL
+working ──▶ draining ──▶ gone            nothing new is started, what runs may end by itself
+└──────────┴──▶ ending ──▶ gone      what runs gets TERM, its grace time, KILL
 """
 
 from __future__ import annotations

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gliderport_prefect.errors import StoreError
+from gliderport_prefect.protocol.ids import JobId
 from gliderport_prefect.protocol.keys import CampaignKeys
 from gliderport_prefect.protocol.outcomes import Outcome
 from gliderport_prefect.protocol.records import AttemptReport, StreamLog, Usage
 from gliderport_prefect.store.seam import Store
-from vm_worker import leftovers
+from vm_worker import leftovers, tree
 from vm_worker.attempt import Attempt
 from vm_worker.delivery import Delivery, deliver, finish_committed
 from vm_worker.environment import JobEnvironment
@@ -67,13 +68,15 @@ def run_attempt(attempt: Attempt, shop: Workshop) -> AttemptReport:
 def _run_in_folder(attempt: Attempt, shop: Workshop) -> Result:
     folder = shop.scratch.make_attempt_folder(attempt.assignment)
     try:
-        published = finish_committed(attempt, shop.publisher, folder) if attempt.spec.outputs else None
-        return published or _run_with_files(attempt, shop, folder)
+        published = (
+            finish_committed(attempt, shop.publisher, scratch=Path(folder.tmp)) if attempt.spec.outputs else None
+        )
+        return published or _run_with_files(attempt, shop, folder=folder)
     finally:
         shop.scratch.clear(folder)
 
 
-def _run_with_files(attempt: Attempt, shop: Workshop, folder: AttemptFolder) -> Result:
+def _run_with_files(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder) -> Result:
     began = time.monotonic()
     try:
         bytes_in = shop.pantry.lay_out(attempt.spec.inputs, Path(folder.work)) if attempt.spec.inputs else 0
@@ -83,34 +86,36 @@ def _run_with_files(attempt: Attempt, shop: Workshop, folder: AttemptFolder) -> 
     if attempt.ending is not None:
         return Result(attempt.ending.outcome, attempt.ending.reason)
     inputs = list_files(Path(folder.work)) if attempt.spec.inputs and attempt.spec.outputs else {}
-    result = _run_command(attempt, shop, folder)
+    result = _run_command(attempt, shop, folder=folder)
     if attempt.spec.inputs:
         usage = replace(result.usage, stage_in_seconds=stage_in_seconds, bytes_in=bytes_in)
         result = replace(result, usage=usage)
-    return deliver(attempt, shop.publisher, Delivery(folder, inputs, result)) if attempt.spec.outputs else result
+    return (
+        deliver(attempt, shop.publisher, delivery=Delivery(folder, inputs, result)) if attempt.spec.outputs else result
+    )
 
 
-def _run_command(attempt: Attempt, shop: Workshop, folder: AttemptFolder) -> Result:
-    attempt.streams = _open_streams(attempt, shop, folder)
+def _run_command(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder) -> Result:
+    attempt.streams = _open_streams(attempt, shop.keys, folder=folder)
     variables = shop.environment.of_attempt(attempt.assignment, folder, need=attempt.need, gpus=attempt.gpus)
     attempt.command_began = time.monotonic()
     try:
-        leader = shop.shell.start(attempt.spec, folder, variables)
+        leader = shop.shell.start(attempt.spec, folder, variables=variables)
     except (OSError, ValueError) as error:
         return Result(Outcome.FAILED, f"the command could not be started: {error}")
     attempt.begin_command(leader, folder.tmp)
     wait_for_end(leader)
     wall_seconds = time.monotonic() - attempt.command_began
     attempt.end_command()
-    leftovers.clear_up(attempt, leader, folder.tmp)
-    result = _judge(attempt, shop, collect_end(leader), wall_seconds=wall_seconds)
+    leftovers.clear_up(attempt, tree.Kin(leader, folder.tmp))
+    result = _judge(attempt, shop, ended=collect_end(leader), wall_seconds=wall_seconds)
     values, trouble = read_result(folder.tmp)
     return replace(result, values=values, reason=result.reason or trouble) if values or trouble else result
 
 
-def _judge(attempt: Attempt, shop: Workshop, ended: Ended, *, wall_seconds: float) -> Result:
-    outcome, reason = _decide_outcome(attempt, shop, ended)
-    stdout, stderr = (_conclude(stream, shop, attempt) for stream in attempt.streams)
+def _judge(attempt: Attempt, shop: Workshop, *, ended: Ended, wall_seconds: float) -> Result:
+    outcome, reason = _decide_outcome(attempt, ended, oom=shop.oom)
+    stdout, stderr = (_conclude(stream, shop.store, job=attempt.spec.id) for stream in attempt.streams)
     usage = Usage(
         wall_seconds=round(wall_seconds, 6),
         cpu_seconds=ended.cpu_seconds,
@@ -119,14 +124,14 @@ def _judge(attempt: Attempt, shop: Workshop, ended: Ended, *, wall_seconds: floa
     return Result(outcome, reason, ended, usage, stdout, stderr)
 
 
-def _decide_outcome(attempt: Attempt, shop: Workshop, ended: Ended) -> tuple[Outcome, str]:
+def _decide_outcome(attempt: Attempt, ended: Ended, *, oom: OomCounter) -> tuple[Outcome, str]:
     if attempt.ending is not None and attempt.was_signalled:
         return attempt.ending.outcome, attempt.ending.reason
     reason = describe_end(ended)
     if not reason:
         return Outcome.SUCCEEDED, ""
     was_killed = ended.signal == _KILLED or ended.exit_code == _KILLED_INSIDE
-    if was_killed and shop.oom.has_risen_since(attempt.command_began):
+    if was_killed and oom.has_risen_since(attempt.command_began):
         return Outcome.OUT_OF_MEMORY, f"{reason}; the machine ran out of memory"
     return Outcome.FAILED, reason
 
@@ -138,17 +143,17 @@ def _peak_memory(attempt: Attempt, ended: Ended) -> int | None:
     return peak or None
 
 
-def _open_streams(attempt: Attempt, shop: Workshop, folder: AttemptFolder) -> tuple[Stream, Stream]:
-    keys, job, number = shop.keys, attempt.spec.id, attempt.ref.attempt
+def _open_streams(attempt: Attempt, keys: CampaignKeys, *, folder: AttemptFolder) -> tuple[Stream, Stream]:
+    job, number = attempt.spec.id, attempt.ref.attempt
     return (
         Stream(folder.stdout, lambda part: keys.log_part(job, number, "stdout", part)),
         Stream(folder.stderr, lambda part: keys.log_part(job, number, "stderr", part)),
     )
 
 
-def _conclude(stream: Stream, shop: Workshop, attempt: Attempt) -> StreamLog:
+def _conclude(stream: Stream, store: Store, *, job: JobId) -> StreamLog:
     try:
-        return stream.conclude(shop.store)
+        return stream.conclude(store)
     except StoreError as error:
-        note_trouble(Event.ATTEMPT_TROUBLE, "a log could not be uploaded", job=attempt.spec.id, error=str(error))
+        note_trouble(Event.ATTEMPT_TROUBLE, "a log could not be uploaded", job=job, error=str(error))
         return stream.describe()

@@ -45,7 +45,7 @@ class Pace:
 class Inbox:
     """The reader of a session's inbox."""
 
-    def __init__(self, store: Store, prefix: str, health: StoreHealth, *, act: Act) -> None:
+    def __init__(self, store: Store, prefix: str, *, health: StoreHealth, act: Act) -> None:
         self._store = store
         self._prefix = prefix
         self._health = health

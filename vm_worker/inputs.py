@@ -80,7 +80,7 @@ class Pantry:
     def _find_pieces(self, given: Input) -> Iterator[Piece]:
         source = given.source
         if source.startswith(_BLOB):
-            return iter([self._blob(source.removeprefix(_BLOB), _target_of(given), given)])
+            return iter([self._blob(source.removeprefix(_BLOB), target=_target_of(given), given=given)])
         if source.startswith(_TREE):
             return self._tree(source.removeprefix(_TREE), given)
         if is_web(source):
@@ -88,7 +88,7 @@ class Pantry:
         path = local_path(source)
         return self._objects(given) if path is None else _local_files(given, path)
 
-    def _blob(self, sha256: str, target: str, given: Input | TreeEntry) -> Piece:
+    def _blob(self, sha256: str, *, target: str, given: Input | TreeEntry) -> Piece:
         fetch = partial(self._store.download_file, self._keys.blob(sha256))
         return Piece(_BLOB + sha256, target, fetch, given.size_bytes, given.executable)
 
@@ -99,7 +99,7 @@ class Pantry:
         below = given.target or "."
         for line in json.loads(text):
             entry = from_wire(TreeEntry, line)
-            yield self._blob(entry.sha256, f"{below}/{entry.path}", entry)
+            yield self._blob(entry.sha256, target=f"{below}/{entry.path}", given=entry)
 
     def _objects(self, given: Input) -> Iterator[Piece]:
         place = self._places.locate(given.source)

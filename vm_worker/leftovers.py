@@ -12,16 +12,15 @@ _PAUSE_SECONDS = 0.02
 _LONGEST_SECONDS = 10.0
 
 
-def clear_up(attempt: Attempt, leader: int, marker: str) -> None:
+def clear_up(attempt: Attempt, kin: tree.Kin) -> None:
     """End the attempt's remaining processes; those that got a TERM have the rest of their grace time.
 
     The first process has ended and is not waited for yet, so that its id is still its own.
     """
-    kin = tree.Kin(leader, marker)
     give_up_at = time.monotonic() + _LONGEST_SECONDS
     # Whatever outlives its parent becomes a child of this process: without such children nothing is left.
     while orphans := tree.list_orphans():
-        members = tree.find_members(kin, tree.look_at_processes(), orphans)
+        members = tree.find_members(kin, tree.look_at_processes(), orphans=orphans)
         tree.reap_orphans(orphans)
         if not members:
             return

@@ -20,7 +20,7 @@ _SHARE_OF_AGE = 0.02
 class LogUpload:
     """One thread for all attempts of the worker."""
 
-    def __init__(self, store: Store, running: Callable[[], list[Attempt]], health: StoreHealth) -> None:
+    def __init__(self, store: Store, running: Callable[[], list[Attempt]], *, health: StoreHealth) -> None:
         self._store = store
         self._running = running
         self._health = health

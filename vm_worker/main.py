@@ -66,7 +66,9 @@ def _read_orders(given: argparse.Namespace) -> Orders:
 def _make_parser() -> argparse.ArgumentParser:
     codes = ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in Exit)
     parser = argparse.ArgumentParser(
-        prog="worker", description="Run the jobs of a Gliderport campaign on this machine.", epilog=f"Exit codes: {codes}."
+        prog="worker",
+        description="Run the jobs of a Gliderport campaign on this machine.",
+        epilog=f"Exit codes: {codes}.",
     )
     parser.add_argument("--bucket", required=True, metavar="URL", help="the runtime bucket")
     parser.add_argument("--campaign", required=True, metavar="ID", help="whose jobs to run")

@@ -39,7 +39,7 @@ class OutboxPlace:
 class Outbox:
     """The one writer of a session's outbox."""
 
-    def __init__(self, place: OutboxPlace, news: NewsDesk, health: StoreHealth, *, heartbeat_seconds: float) -> None:
+    def __init__(self, place: OutboxPlace, news: NewsDesk, *, health: StoreHealth, heartbeat_seconds: float) -> None:
         self._place = place
         self._news = news
         self._health = health
@@ -120,10 +120,12 @@ class Outbox:
         """Write the record, however long it takes, unless the session may say nothing more."""
         while not self.is_silent:
             try:
-                return self._put(data)
+                self._put(data)
             except StoreError as error:
                 self._health.note_failure(error)
                 time.sleep(_PAUSE_SECONDS)
+            else:
+                return
 
     def _put(self, data: bytes) -> None:
         key = self._place.keys.outbox_record(self._place.session, self._sent + 1)

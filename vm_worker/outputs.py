@@ -46,7 +46,7 @@ def list_files(work: Path) -> dict[str, Stamp]:
     return found
 
 
-def choose_outputs(outputs: Iterable[Output], work: Path, inputs: Mapping[str, Stamp]) -> list[Chosen]:
+def choose_outputs(outputs: Iterable[Output], work: Path, *, inputs: Mapping[str, Stamp]) -> list[Chosen]:
     """Return the files that the spec asks for.
 
     Args:
@@ -58,7 +58,7 @@ def choose_outputs(outputs: Iterable[Output], work: Path, inputs: Mapping[str, S
         OutputMissing: A pattern other than `**` matches nothing.
     """
     found = list_files(work)
-    return [chosen for each in outputs for chosen in _choose(each, work, found, inputs=inputs)]
+    return [chosen for each in outputs for chosen in _choose(each, work, found=found, inputs=inputs)]
 
 
 def choose_kept(outputs: Iterable[Output], work: Path) -> list[Chosen]:
@@ -73,7 +73,7 @@ def choose_kept(outputs: Iterable[Output], work: Path) -> list[Chosen]:
     return list(chosen.values())
 
 
-def _choose(output: Output, work: Path, found: Mapping[str, Stamp], *, inputs: Mapping[str, Stamp]) -> list[Chosen]:
+def _choose(output: Output, work: Path, *, found: Mapping[str, Stamp], inputs: Mapping[str, Stamp]) -> list[Chosen]:
     candidates = [path for path in sorted(found) if not matches_any(output.exclude, path)]
     chosen: set[str] = set()
     for pattern in output.include:

@@ -48,7 +48,7 @@ class Shell:
             raise UserError("there is no bash on PATH", hint="Install bash on this machine, or correct PATH.")
         self._bash = found
 
-    def start(self, spec: JobSpec, folder: AttemptFolder, variables: Mapping[str, str]) -> int:
+    def start(self, spec: JobSpec, folder: AttemptFolder, *, variables: Mapping[str, str]) -> int:
         """Start the job's command in a session of its own and return its process id.
 
         Raises:

@@ -92,12 +92,8 @@ class Publisher:
         done = self._find_mark(job)
         if done is not None:
             return done.outputs
-        key = self.keys.manifest(job, commit.attempt)
-        data = self.store.get(key)
         try:
-            if data is None:
-                raise StoreKeyMissing(f"there is no {key} in {self.store.url}: the committed output of {job} is lost")
-            manifest = decode(Manifest, data, where=key)
+            manifest = self._read_manifest(job, commit)
             self._copy_staged(manifest, scratch)
         except StoreKeyMissing:
             # Somebody else may have finished in the meantime and cleared up.
@@ -133,6 +129,13 @@ class Publisher:
         key, own = self.keys.commit(of.job), Commit(secrets.token_hex(_TOKEN_BYTES), of.attempt, self.session)
         standing = self.store.create(key, encode(own))
         return own if standing is None else decode(Commit, standing, where=key)
+
+    def _read_manifest(self, job: JobId, commit: Commit) -> Manifest:
+        key = self.keys.manifest(job, commit.attempt)
+        data = self.store.get(key)
+        if data is None:
+            raise StoreKeyMissing(f"there is no {key} in {self.store.url}: the committed output of {job} is lost")
+        return decode(Manifest, data, where=key)
 
     def _copy_staged(self, manifest: Manifest, scratch: Path) -> None:
         for number, each in enumerate(manifest.files):

@@ -22,11 +22,11 @@ class Result:
     """What happened, when it did not succeed."""
     ended: Ended | None = None
     """How its first process ended; none when it did not start."""
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     """What it used."""
-    stdout: StreamLog = StreamLog()
+    stdout: StreamLog = field(default_factory=StreamLog)
     """What it printed."""
-    stderr: StreamLog = StreamLog()
+    stderr: StreamLog = field(default_factory=StreamLog)
     """What it printed as errors."""
     outputs: tuple[Published, ...] = ()
     """Where its outputs are."""

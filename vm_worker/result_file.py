@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ def path_of(tmp: str) -> str:
 
 def read_result(tmp: str) -> tuple[dict[str, Any], str]:
     """Return what the job wrote, and why it cannot be used if it cannot; both empty when it wrote nothing."""
+    if not os.path.exists(path_of(tmp)):
+        return {}, ""
     try:
         with Path(path_of(tmp)).open("rb") as file:
             text = file.read(_LONGEST_BYTES + 1)

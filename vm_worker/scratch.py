@@ -1,9 +1,9 @@
 """The worker's place on the local disk: one folder per session, one folder per attempt within it.
 
-    <scratch>/<session>/lock                     held while the worker lives
-    <scratch>/<session>/cache/                   inputs that attempts share
-    <scratch>/<session>/streams/<n>.stdout       what an attempt prints, outside of its reach
-    <scratch>/<session>/<number>-<attempt>/work  working folder; also .tmp/ for its temporary files
+<scratch>/<session>/lock                     held while the worker lives
+<scratch>/<session>/cache/                   inputs that attempts share
+<scratch>/<session>/streams/<n>.stdout       what an attempt prints, outside of its reach
+<scratch>/<session>/<number>-<attempt>/work  working folder; also .tmp/ for its temporary files
 """
 
 from __future__ import annotations

@@ -8,12 +8,13 @@ import secrets
 import socket
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass
 
 from gliderport_prefect import __version__
 from gliderport_prefect.errors import ProtocolError, UserError
 from gliderport_prefect.protocol.codec import decode, encode
-from gliderport_prefect.protocol.ids import SessionId, WorkerName, session_id
+from gliderport_prefect.protocol.ids import SessionId, WorkerName, session_id, worker_of
 from gliderport_prefect.protocol.keys import CampaignKeys
 from gliderport_prefect.protocol.records import Campaign, Hello, Registration, timestamp
 from gliderport_prefect.protocol.resources import Offer
@@ -53,24 +54,22 @@ def read_campaign(store: Store, keys: CampaignKeys) -> Campaign:
     return campaign
 
 
-def register(store: Store, keys: CampaignKeys, worker: WorkerName) -> Session:
+def register(store: Store, keys: CampaignKeys, *, worker: WorkerName) -> Session:
     """Enter a new session into the worker's log and return it with the one before it."""
     own = session_id(worker, secrets.token_hex(_RANDOM_BYTES))
     record = encode(Registration(own, secrets.token_hex(_RANDOM_BYTES), timestamp(time.time())))
     log = NumberedLog(store, keys.registrations(worker))
-    newest = b""
-    for _, newest in log.read_next():
-        pass
+    newest = deque((data for _, data in log.read_next()), maxlen=1)
     while not isinstance(entry := log.append(record), Appended):
-        newest = entry.data
-    before = decode(Registration, newest, where=keys.registrations(worker)).session if newest else None
-    return Session(own, before)
+        newest.append(entry.data)
+    before = [decode(Registration, each, where=keys.registrations(worker)).session for each in newest]
+    return Session(own, before[0] if before else None)
 
 
-def make_hello(worker: WorkerName, offer: Offer, session: Session, *, started_at: float) -> Hello:
+def make_hello(session: Session, offer: Offer, *, started_at: float) -> Hello:
     """Return the first words of the session."""
     return Hello(
-        worker=worker,
+        worker=worker_of(session.id),
         offer=offer,
         host=socket.gethostname(),
         pid=os.getpid(),

@@ -68,7 +68,7 @@ def list_orphans() -> list[int]:
         return [each.pid for each in look_at_processes().values() if each.parent == own]
 
 
-def find_members(kin: Kin, seen: dict[int, Seen], orphans: Iterable[int]) -> list[Seen]:
+def find_members(kin: Kin, seen: dict[int, Seen], *, orphans: Iterable[int]) -> list[Seen]:
     """Return the living processes of the attempt.
 
     Args:

@@ -79,7 +79,7 @@ class Watch:
             kin = each.kin
             if kin is None:
                 continue
-            members = tree.find_members(kin, seen, orphans)
+            members = tree.find_members(kin, seen, orphans=orphans)
             each.note_sample(sum(member.rss_bytes for member in members), now=now)
             _check_memory(each, members)
             if each.ending is not None:

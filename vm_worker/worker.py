@@ -1,11 +1,11 @@
 """Puts the activities of a worker together and sees them to their end.
 
-    main thread    signals, timers, departure
-    inbox          reads what the launcher says
-    slot-1 …       run attempts
-    watch          limits them
-    log-upload     uploads what long ones print
-    outbox         tells what happened
+main thread    signals, timers, departure
+inbox          reads what the launcher says
+slot-1 …       run attempts
+watch          limits them
+log-upload     uploads what long ones print
+outbox         tells what happened
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def work(orders: Orders) -> int:
     campaign = read_campaign(bucket.control, keys)
     environment = JobEnvironment.derive(os.environ, campaign=orders.campaign, worker=orders.name)
     shell = Shell(environment.path)
-    session = register(bucket.control, keys, orders.name)
+    session = register(bucket.control, keys, worker=orders.name)
     scratch = Scratch(orders.scratch, session.id)
     scratch.open()
     try:
@@ -103,7 +103,7 @@ def work(orders: Orders) -> int:
             oom=OomCounter(),
         )
         worker = Worker(shop, OutboxPlace(bucket.control, keys, session.id), policy=campaign.worker, offer=offer)
-        worker.greet(make_hello(orders.name, offer, session, started_at=began_at))
+        worker.greet(make_hello(session, offer, started_at=began_at))
         return worker.run()
     finally:
         scratch.close()
@@ -121,11 +121,11 @@ class Worker:
         self._news = NewsDesk()
         self._health = StoreHealth(policy.store_patience_seconds)
         self._departure = Departure(policy)
-        self._outbox = Outbox(place, self._news, self._health, heartbeat_seconds=policy.heartbeat_seconds)
-        self._inbox = Inbox(place.store, place.keys.inbox(place.session), self._health, act=self._act)
+        self._outbox = Outbox(place, self._news, health=self._health, heartbeat_seconds=policy.heartbeat_seconds)
+        self._inbox = Inbox(place.store, place.keys.inbox(place.session), health=self._health, act=self._act)
         self._slots = Slots(offer, self._news, run=partial(run_attempt, shop=shop))
         self._watch = Watch(self._slots.running, shop.oom)
-        self._log_upload = LogUpload(shop.store, self._slots.running, self._health)
+        self._log_upload = LogUpload(shop.store, self._slots.running, health=self._health)
         self._slots.on_low_queue = self._inbox.hurry
         self._slots.on_start = self._watch.wake_if_idle
         self._slots.on_empty = self._wake_if_leaving
@@ -179,7 +179,7 @@ class Worker:
     def _take_assignments(self, assignments: Sequence[Assignment]) -> None:
         fitting: list[Assignment] = []
         for each in assignments:
-            objection = find_objection(each, self._offer, self._shop.environment)
+            objection = find_objection(each, offer=self._offer, environment=self._shop.environment)
             if objection is None:
                 fitting.append(each)
             else:
@@ -249,7 +249,7 @@ class Worker:
     def _say_goodbye(self, leave: Leave) -> int:
         self._inbox.stop()
         if leave.haste is not Haste.VANISHING:
-            is_hasty = leave.haste >= Haste.ENDING
-            self._outbox.close(leave.reason, timeout_seconds=_GOODBYE_SECONDS if is_hasty else self._policy.store_patience_seconds)
+            patience = _GOODBYE_SECONDS if leave.haste >= Haste.ENDING else self._policy.store_patience_seconds
+            self._outbox.close(leave.reason, timeout_seconds=patience)
         note(Event.GOODBYE, leave.reason, exit=int(leave.exit))
         return leave.exit
