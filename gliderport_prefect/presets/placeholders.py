@@ -1,9 +1,12 @@
 """Texts with placeholders: `convert {input} {output}`.
 
 `{column}` stands for the row's value, `{n}` for the row's number unless the table has a column of that name,
-`{n:04}` for the value with zeros before it to a width of 4, `{{` and `}}` for braces. In a command a value is quoted
-for the language it lands in (a word of the shell, a string of Python), so that no value can change what the command
-does; `{column:raw}` puts it in as it is.
+`{n:04}` for the value with zeros before it to a width of 4. In a command a value is quoted for the language it lands
+in (a word of the shell, a string of Python), so that no value can change what the command does; `{column:raw}` puts
+it in as it is.
+
+Only a name in braces is a placeholder: `${HOME}`, `awk '{print $1}'` and `{1..9}` are left to the shell. `{{name}}`
+stands for `{name}`.
 """
 
 from __future__ import annotations
@@ -25,11 +28,11 @@ NUMBER = "n"
 HIDDEN = "\0"
 """First character of columns that no table has and nobody can write."""
 
-_PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_INNER = re.compile(r"\s*(.*?)\s*(?::(raw|0\d+))?", re.DOTALL)
+_NAME = r"[A-Za-z_][\w .-]*"
+_FORM = r"(?::(?P<form>raw|0\d+))?"
 # What matters for quoting in bash, in the order in which it is to be recognised.
 _SHELL = re.compile(r"\\.|<<(?!<)|(?<![^\s;|&()])#[^\n]*|'|\"|\0", re.DOTALL)
-_BRACES = "write {{ and }} for braces that belong to the text"
+_BRACES = "write {{name}} for a {name} that is no placeholder"
 
 
 class Language(Enum):
@@ -73,24 +76,22 @@ def compile_text(text: str, columns: Sequence[str], *, language: Language = Lang
         language: What the text is.
 
     Raises:
-        UserError: A placeholder names no column, a brace is alone, or a placeholder stands inside quotes.
+        UserError: A placeholder names no column, or stands inside quotes of the shell.
     """
     pattern: list[str] = []
     uses: list[tuple[int, Callable[[str], str]]] = []
     bare = ""
     end = 0
-    for found in _PART.finditer(text):
+    for found in _placeholders(columns).finditer(text):
         literal = text[end : found.start()]
         end = found.end()
+        if found["escaped"] is not None:
+            literal += found["escaped"]
         bare += literal
         pattern.append(literal.replace("%", "%%"))
-        if found[0] in {"{{", "}}"}:
-            bare += found[0][0]
-            pattern.append(found[0][0])
+        if found["name"] is None:
             continue
-        if found[1] is None:
-            raise UserError(f"a single {found[0]!r} in {text!r:.80}", hint=_BRACES)
-        name, quote = _read_inner(found[1], language)
+        name, quote = found["name"], _quoting(found["form"], language)
         uses.append((_index_of(name, columns), quote))
         _refuse_inside_quotes(bare, name, quoted=language is Language.SHELL and quote is not str)
         pattern.append("%s")
@@ -99,16 +100,20 @@ def compile_text(text: str, columns: Sequence[str], *, language: Language = Lang
     return Text("".join(pattern), tuple(uses))
 
 
-def _read_inner(inner: str, language: Language) -> tuple[str, Callable[[str], str]]:
-    """Return the column that the placeholder names, and what is done to its value."""
-    match = _INNER.fullmatch(inner)
-    assert match is not None  # noqa: S101 - the expression matches every text
-    name, form = match.groups()
+def _placeholders(columns: Sequence[str]) -> re.Pattern[str]:
+    """Return what finds a column or another name in braces, unless a dollar sign makes it the shell's."""
+    name = "|".join([*(re.escape(column) for column in columns), _NAME])
+    escaped, plain = rf"\{{(?P<escaped>\{{(?:{name})(?::\w+)?\}})\}}", rf"(?<!\{{)\{{\s*(?P<name>{name})\s*{_FORM}\}}"
+    return re.compile(rf"(?<!\$)(?:{escaped}|{plain})")
+
+
+def _quoting(form: str | None, language: Language) -> Callable[[str], str]:
+    """Return what is done to a value."""
     if form == "raw":
-        return name, str
+        return str
     quote = _QUOTE[language]
     width = int(form or 0)
-    return name, (lambda value: quote(value.zfill(width))) if width else quote
+    return (lambda value: quote(value.zfill(width))) if width else quote
 
 
 def _index_of(name: str, columns: Sequence[str]) -> int:

@@ -100,7 +100,7 @@ def test_a_mistake_in_a_job_file(tmp_path: Path, text: str, line: int | None, ke
         ("each: 5\njob: {run: x}\n", 1, "each", "the path of a table"),
         ("each: []\njob: {run: x}\n", 1, "each", "list of rows is empty"),
         ("each: 0..1\njob:\n  run: echo {m}\n", 3, "run", "columns: n;"),
-        ("each: 0..1\njob:\n  run: x\n  env: {A: '{'}\n", 4, "env.A", "single '{'"),
+        ("each: 0..1\njob:\n  run: x\n  env: {A: '{q}'}\n", 4, "env.A", "no column"),
         ("each: 0..1\njob:\n  run: x\n  retries: many\n", 4, "retries", "whole number"),
         ("each: 0..1\ndefaults:\n  retires: 1\njob:\n  run: x\n", 3, "retires", "did you mean `retries`"),
         ("- a\n", 1, None, "is a mapping"),

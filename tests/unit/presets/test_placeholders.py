@@ -28,12 +28,30 @@ def test_any_value_reaches_a_python_script_unchanged(value: str) -> None:
 
 @given(value=ANY_TEXT)
 def test_a_plain_text_takes_the_value_as_it_is(value: str) -> None:
-    assert compile_text("100% {x} %s {{}}", ["x"]).render([value]) == f"100% {value} %s {{}}"
+    assert compile_text("100% {x} %s {}", ["x"]).render([value]) == f"100% {value} %s {{}}"
 
 
-def test_doubled_braces_and_percent_signs_stay_in_a_command() -> None:
-    text = compile_text("awk '{{print $1}}' {x} | date +%s ${{HOME}}", ["x"], language=Language.SHELL)
-    assert text.render(["f"]) == "awk '{print $1}' f | date +%s ${HOME}"
+@pytest.mark.parametrize(
+    "script",
+    [
+        "awk '{print $1}'",
+        "echo ${HOME} ${{x}}",
+        "{ true; }",
+        "echo {1..3} {a,b} {}",
+        "date +%s",
+        "echo {",
+        "echo }",
+        "echo {x",
+    ],
+)
+def test_braces_that_hold_no_name_are_left_to_the_shell(script: str) -> None:
+    assert (
+        compile_text(f"{script} | cat - {{x}}", ["x"], language=Language.SHELL).render(["f"]) == f"{script} | cat - f"
+    )
+
+
+def test_doubled_braces_around_a_name_stand_for_single_ones() -> None:
+    assert compile_text("{{x}} {{other}} {x}", ["x"]).render(["v"]) == "{x} {other} v"
 
 
 def test_a_raw_value_is_not_quoted() -> None:
@@ -48,11 +66,8 @@ def test_a_width_puts_zeros_before_the_value() -> None:
     ("text", "says"),
     [
         ("echo {inptu}", "did you mean {input}"),
-        ("echo {}", "columns: input, n"),
-        ("awk '{print $1}'", "write {{ and }}"),
-        ("echo {", "single '{'"),
-        ("echo }", "single '}'"),
-        ("echo {input", "single '{'"),
+        ("echo {elsewhere}", "columns: input, n"),
+        ("echo {other}", "write {{name}}"),
     ],
 )
 def test_a_placeholder_that_names_no_column_is_an_error_that_helps(text: str, says: str) -> None:
