@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from gliderport_prefect.protocol.outcomes import JobState
 
@@ -64,6 +65,12 @@ def say_workers(workers: Mapping[str, int]) -> str:
     """Say how many workers are in each state that has any."""
     said = [f"{count} {state}" for state, count in workers.items() if count]
     return ", ".join(said) or "none"
+
+
+def say_place(url: str) -> str:
+    """Say where something is: a folder of this machine as a path, all else as its URL."""
+    parts = urlsplit(url)
+    return unquote(parts.path) if parts.scheme == "file" else url
 
 
 def make_printable(text: str, *, keep_lines: bool = False) -> str:

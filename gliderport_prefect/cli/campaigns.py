@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gliderport_prefect.board.campaigns import list_campaigns
+from gliderport_prefect.board.wording import say_place
 from gliderport_prefect.cli.opening import bucket_option, default_bucket, json_option, open_bucket
 from gliderport_prefect.cli.tables import write_json, write_table
 
@@ -25,4 +26,4 @@ def campaigns(*, bucket: str | None, as_json: bool) -> None:
     elif found:
         write_table(_SHOWN, ([getattr(each, name) for name in _SHOWN] for each in found))
     else:
-        click.echo(f"there is no campaign in {where}", err=True)
+        click.echo(f"there is no campaign in {say_place(where)}", err=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gliderport_prefect.board.wording import say_counts
+from gliderport_prefect.board.wording import say_counts, say_place
 from gliderport_prefect.cli.driving import plan_of
 from gliderport_prefect.cli.opening import bucket_option, campaign_argument, json_option, open_campaign
 from gliderport_prefect.cli.tables import write_json
@@ -20,9 +20,10 @@ from gliderport_prefect.protocol.outcomes import JobState
 @bucket_option
 @json_option
 def collect(*, campaign: str | None, results: Path | None, bucket: str | None, as_json: bool) -> None:
-    """Write the results tables, one row per job, as the campaign stands.
+    """Write the results tables.
 
-    CAMPAIGN is the one begun last when it is not given. The tables are results.jsonl and results.csv.
+    CAMPAIGN is the one begun last when it is not given. The tables, results.jsonl and results.csv, have one row per
+    job as it stands now.
     """
     collected = stage.collect(plan_of(open_campaign(bucket, campaign)), results)
     if as_json:
@@ -31,4 +32,4 @@ def collect(*, campaign: str | None, results: Path | None, bucket: str | None, a
     counts = {JobState(state): count for state, count in collected.counts.items()}
     click.echo(f"campaign {collected.campaign}: {say_counts(counts)}")
     for place in collected.results:
-        click.echo(f"results: {place}")
+        click.echo(f"results: {say_place(place)}")

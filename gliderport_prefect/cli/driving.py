@@ -12,7 +12,7 @@ import click
 
 from gliderport_prefect.board.progress import Standing
 from gliderport_prefect.board.view import look
-from gliderport_prefect.board.wording import say_counts
+from gliderport_prefect.board.wording import say_counts, say_place
 from gliderport_prefect.campaign.replay import read_campaign
 from gliderport_prefect.cli.exits import Exit, exit_of_jobs
 from gliderport_prefect.cli.failures import write_failures
@@ -129,7 +129,7 @@ class Drive:
             return code
         click.echo(f"campaign {collected.campaign}: {say_counts(counts)}")
         for place in collected.results:
-            click.echo(f"results: {place}")
+            click.echo(f"results: {say_place(place)}")
         if code is Exit.JOBS_FAILED and self.plan is not None:
             _tell_failures(self.plan)
         return code

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 def logs(
     *, names: tuple[str, ...], follow: bool, attempt: int | None, only: StreamName | None, bucket: str | None
 ) -> None:
-    """Show what a job printed, byte for byte: its output on standard output, its errors on standard error.
+    """Show what a job printed; -f follows it.
 
+    It comes byte for byte: what the job wrote to standard output on standard output, its errors on standard error.
     CAMPAIGN is the one begun last when it is not given.
     """
     campaign, job_id = _split(names)

@@ -28,9 +28,9 @@ def resume(
     bucket: str | None,
     as_json: bool,
 ) -> int:
-    """Go on with a campaign that nobody drives, or take it over, from its jobs in the bucket.
+    """Go on with a campaign that nobody drives, or take it over.
 
-    CAMPAIGN is the one begun last when it is not given. Nothing that succeeded is repeated.
+    CAMPAIGN is the one begun last when it is not given. Its jobs are in the bucket; nothing that succeeded is repeated.
     """
     runtime = open_campaign(bucket, campaign)
     refuse_second_launcher(runtime, take_over=take_over)

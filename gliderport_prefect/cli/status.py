@@ -37,9 +37,9 @@ _POLL_SECONDS = 1.0
 @bucket_option
 @json_option
 def status(*, campaign: str | None, watch: bool, failures: int, bucket: str | None, as_json: bool) -> None:
-    """Show where a campaign stands: jobs, workers, who drives it, and what failed.
+    """Show where a campaign stands.
 
-    CAMPAIGN is the one begun last when it is not given.
+    It tells of jobs, workers, who drives it, and what failed. CAMPAIGN is the one begun last when it is not given.
     """
     runtime = open_campaign(bucket, campaign)
     state = look(runtime)

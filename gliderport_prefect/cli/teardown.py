@@ -17,9 +17,10 @@ from gliderport_prefect.lifecycle import teardown as stage
 @bucket_option
 @json_option
 def teardown(*, campaign: str | None, force: bool, bucket: str | None, as_json: bool) -> None:
-    """Stop all workers of a campaign and prove that none is left; of a finished one, remove temporary objects too.
+    """Stop all workers of a campaign and remove temporary objects.
 
-    CAMPAIGN is the one begun last when it is not given. Jobs, results and logs stay.
+    It proves that no worker is left. Objects are only removed when the campaign is over. CAMPAIGN is the one begun
+    last when it is not given. Jobs, results and logs stay.
     """
     runtime = open_campaign(bucket, campaign)
     refuse_second_launcher(runtime, take_over=force)

@@ -25,9 +25,9 @@ _COLUMNS = ("worker", "state", "running", "queued", "cpus", "memory", "gpus", "h
 @bucket_option
 @json_option
 def workers(*, campaign: str | None, with_gone: bool, bucket: str | None, as_json: bool) -> None:
-    """List the workers of a campaign that have said hello and not left.
+    """List the workers of a campaign.
 
-    CAMPAIGN is the one begun last when it is not given.
+    Those are told that have said hello and not left. CAMPAIGN is the one begun last when it is not given.
     """
     runtime = open_campaign(bucket, campaign)
     rows = list_workers(look(runtime), with_gone=with_gone)

@@ -132,9 +132,8 @@ def test_the_summary_counts_jobs_workers_and_requests(mixed: Stage) -> None:
 
 
 def test_the_campaign_begun_last_comes_first(tmp_path: Path) -> None:
-    for number, name in enumerate(("old", "new", "newest")):
-        stage = Stage(tmp_path, many(1), campaign=name, at=number)
-    assert [each.campaign for each in list_campaigns(stage.runtime.store)] == ["newest", "new", "old"]
+    stages = [Stage(tmp_path, many(1), campaign=name, at=at) for at, name in enumerate(("old", "new", "newest"))]
+    assert [each.campaign for each in list_campaigns(stages[0].runtime.store)] == ["newest", "new", "old"]
 
 
 def test_a_folder_without_an_identity_is_no_campaign(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_the_remaining_time_follows_from_the_rate() -> None:
 def test_a_long_campaign_keeps_few_samples_and_the_right_rate() -> None:
     made = meter(*((float(second), 3 * second) for second in range(10_000)))
     assert made.per_second == 3
-    assert len(made._samples) <= 600  # noqa: SLF001 - what must not grow
+    assert len(made._samples) <= 600  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 # --- a pipe -----------------------------------------------------------------------------------------------------
