@@ -10,7 +10,7 @@ from vm_worker.logbook import Event, note, note_trouble
 
 
 class StoreHealth:
-    """Shared by all threads that talk to the runtime bucket."""
+    """Of one direction: a bucket that can be read may refuse to be written, and the other way round."""
 
     def __init__(self, patience_seconds: float) -> None:
         self._patience_seconds = patience_seconds

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from gliderport_prefect.errors import StoreError
 from gliderport_prefect.store.seam import Store
 from vm_worker.attempt import Attempt
-from vm_worker.health import StoreHealth
+from vm_worker.logbook import Event, note_trouble
 
 _TICK_SECONDS = 0.5
 _YOUNG_SECONDS = 3.0
@@ -20,10 +20,9 @@ _SHARE_OF_AGE = 0.02
 class LogUpload:
     """One thread for all attempts of the worker."""
 
-    def __init__(self, store: Store, running: Callable[[], list[Attempt]], *, health: StoreHealth) -> None:
+    def __init__(self, store: Store, running: Callable[[], list[Attempt]]) -> None:
         self._store = store
         self._running = running
-        self._health = health
 
     def run_forever(self) -> None:
         """Upload what is due, again and again."""
@@ -40,7 +39,7 @@ class LogUpload:
             try:
                 stream.send_news(self._store)
             except StoreError as error:
-                self._health.note_failure(error)
+                note_trouble(Event.STORE_TROUBLE, str(error), job=attempt.spec.id)
 
 
 def _is_due(attempt: Attempt, now: float) -> bool:

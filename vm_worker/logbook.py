@@ -29,6 +29,8 @@ class Event(str, Enum):
     """No more jobs are started."""
     GOODBYE = "GOODBYE"
     """Its session is over."""
+    REQUESTS = "REQUESTS"
+    """How many requests the session took, for those who keep to a budget."""
     STALE_REMOVED = "STALE_REMOVED"
     """The scratch folder of a worker that had died was removed."""
 

@@ -104,7 +104,9 @@ def work(orders: Orders) -> int:
         )
         worker = Worker(shop, OutboxPlace(bucket.control, keys, session.id), policy=campaign.worker, offer=offer)
         worker.greet(make_hello(session, offer, started_at=began_at))
-        return worker.run()
+        code = worker.run()
+        note(Event.REQUESTS, "how often it asked the bucket for records", **bucket.control.counts)
+        return code
     finally:
         scratch.close()
 
@@ -119,13 +121,14 @@ class Worker:
         self._offer = offer
         self._bell = Bell()
         self._news = NewsDesk()
-        self._health = StoreHealth(policy.store_patience_seconds)
+        self._reading = StoreHealth(policy.store_patience_seconds)
+        self._writing = StoreHealth(policy.store_patience_seconds)
         self._departure = Departure(policy)
-        self._outbox = Outbox(place, self._news, health=self._health, heartbeat_seconds=policy.heartbeat_seconds)
-        self._inbox = Inbox(place.store, place.keys.inbox(place.session), health=self._health, act=self._act)
+        self._outbox = Outbox(place, self._news, health=self._writing, heartbeat_seconds=policy.heartbeat_seconds)
+        self._inbox = Inbox(place.store, place.keys.inbox(place.session), health=self._reading, act=self._act)
         self._slots = Slots(offer, self._news, run=partial(run_attempt, shop=shop))
         self._watch = Watch(self._slots.running, shop.oom)
-        self._log_upload = LogUpload(shop.store, self._slots.running, health=self._health)
+        self._log_upload = LogUpload(shop.store, self._slots.running)
         self._slots.on_low_queue = self._inbox.hurry
         self._slots.on_start = self._watch.wake_if_idle
         self._slots.on_empty = self._wake_if_leaving
@@ -210,7 +213,7 @@ class Worker:
             self._bell.ring()
 
     def _check_for_reasons(self) -> None:
-        if self._health.is_lost:
+        if self._reading.is_lost or self._writing.is_lost:
             patience = self._policy.store_patience_seconds
             self._departure.demand(
                 Leave(Haste.VANISHING, f"the bucket did not answer for {patience:g} s", Exit.STORE_LOST)

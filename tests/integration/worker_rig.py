@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+import pytest
 
 from gliderport_prefect.bundle import build_bundle
 from gliderport_prefect.protocol.codec import decode, encode
@@ -30,6 +34,8 @@ from gliderport_prefect.store import Store, open_store
 from tests.waiting import wait_until
 
 CAMPAIGN = CampaignId("test")
+NAMELESS = JobId("nameless")
+PLAIN = JobSpec(NAMELESS)
 QUICK = WorkerPolicy(heartbeat_seconds=5, idle_seconds=60, grace_seconds=1, store_patience_seconds=20)
 
 
@@ -41,15 +47,13 @@ class Rig:
     """Everything of the test."""
     bundle: Path
     """The worker."""
-    policy: WorkerPolicy = QUICK
-    """Timers of its workers."""
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
     """Workers started."""
     epoch: int = 1
     """Epoch under which the launcher speaks."""
-    jobs: Iterator[int] = field(default_factory=itertools.count)
+    jobs: Iterator[int] = field(default_factory=lambda: itertools.count(0))
     """Numbers for jobs."""
-    _said: dict[SessionId, int] = field(default_factory=dict)
+    _said: dict[SessionId, int] = field(default_factory=dict[SessionId, int])
 
     @property
     def bucket(self) -> Path:
@@ -71,12 +75,19 @@ class Rig:
         """The runtime bucket as the protocol sees it."""
         return open_store(self.bucket, makes_root=True)
 
-    def found(self, **policy: Any) -> Rig:
-        """Write the campaign's first object."""
-        self.policy = replace(self.policy, **policy)
-        campaign = Campaign(CAMPAIGN, "token", "2026-01-01T00:00:00+00:00", worker=self.policy)
-        assert self.store.create(self.keys.identity, encode(campaign)) is None
-        return self
+    def campaign(self) -> Campaign:
+        """Return the campaign's first object."""
+        return decode(Campaign, self.store.get(self.keys.identity) or b"", where="campaign.json")
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """Take the bucket away for a while: every request fails."""
+        away = self.folder / "away"
+        self.bucket.rename(away)
+        self.bucket.touch()
+        yield
+        self.bucket.unlink()
+        away.rename(self.bucket)
 
     def start_worker(self, *arguments: str, name: str = "w", **variables: str) -> subprocess.Popen[bytes]:
         """Start a worker process."""
@@ -103,18 +114,34 @@ class Rig:
         wait_until(lambda: len(self.sessions()) >= count, f"{count} sessions say hello")
         return self.sessions()[-1]
 
-    def say(self, session: SessionId, **content: Any) -> None:
+    def say(
+        self,
+        session: SessionId,
+        *,
+        assign: Sequence[Assignment] = (),
+        recall: Sequence[Assignment] = (),
+        cancel: Sequence[Assignment] = (),
+        drain: bool = False,
+        dead: bool = False,
+    ) -> None:
         """Append a record to the session's inbox."""
         number = self._said[session] = self._said.get(session, 0) + 1
-        record = InboxRecord(**{"epoch": self.epoch, "token": f"t{number}", **content})
+        record = InboxRecord(
+            epoch=self.epoch,
+            token=f"token {number}",
+            assign=tuple(assign),
+            recall=tuple(map(ref_of, recall)),
+            cancel=tuple(map(ref_of, cancel)),
+            drain=drain,
+            dead=dead,
+        )
         key = f"{self.keys.inbox(session)}/{number_segment(number)}"
         assert self.store.create(key, encode(record)) is None
 
-    def make(self, run: str | None = None, *, attempt: str = "1.1", **fields: Any) -> Assignment:
+    def make(self, run: str | None, like: JobSpec = PLAIN, *, attempt: str = "1.1") -> Assignment:
         """Return a job with the next number."""
         number = next(self.jobs)
-        spec = JobSpec(**{"id": JobId(f"job-{number}"), "run": run, **fields})
-        return Assignment(JobNumber(number), AttemptId(attempt), spec)
+        return Assignment(JobNumber(number), AttemptId(attempt), replace(like, id=JobId(f"job-{number}"), run=run))
 
     def reports(self) -> dict[str, AttemptReport]:
         """Return how attempts ended, by job id."""
@@ -128,7 +155,7 @@ class Rig:
 
     def wait_started(self, assignment: Assignment) -> None:
         """Wait until the worker has said that the attempt runs."""
-        wanted = AttemptRef(assignment.job, assignment.attempt)
+        wanted = ref_of(assignment)
         wait_until(lambda: any(wanted in each.started for each in self.records()), f"{wanted} has started")
 
     def returned(self) -> list[AttemptRef]:
@@ -141,6 +168,25 @@ class Rig:
         self.say(self.meet(), assign=assignments)
         return [self.report_of(each) for each in assignments]
 
+    def run_one(self, run: str | None, like: JobSpec = PLAIN) -> AttemptReport:
+        """Start a worker, give it one job, and return its report."""
+        return self.run(self.make(run, like))[0]
+
+    def put_blob(self, content: bytes) -> str:
+        """Upload an input and return its hash."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        assert self.store.create(self.keys.blob(sha256), content) is None
+        return sha256
+
+    def printed(self, assignment: Assignment, stream: Literal["stdout", "stderr"] = "stdout") -> bytes:
+        """Return what the attempt's parts in the bucket hold together."""
+        store, prefix = self.store, self.keys.logs(assignment.spec.id, assignment.attempt)
+        return b"".join(store.get(each.key) or b"" for each in store.list(prefix) if stream in each.key)
+
+    def wait_printed(self, assignment: Assignment, expected: bytes) -> None:
+        """Wait until the bucket holds what the running attempt has printed."""
+        wait_until(lambda: self.printed(assignment) == expected, f"{expected!r} is uploaded")
+
     def log(self) -> str:
         """Return what the workers wrote to their own log."""
         return (self.folder / "worker.log").read_text("utf-8")
@@ -152,6 +198,25 @@ class Rig:
                 process.send_signal(signal.SIGINT)
                 process.send_signal(signal.SIGINT)
                 _end(process)
+
+
+@contextmanager
+def new_rig(folder: Path, policy: WorkerPolicy = QUICK) -> Iterator[Rig]:
+    """Make a campaign whose workers are ended afterwards."""
+    rig = Rig(folder, write_bundle(folder))
+    campaign = Campaign(CAMPAIGN, "token", "2026-01-01T00:00:00+00:00", worker=policy)
+    assert rig.store.create(rig.keys.identity, encode(campaign)) is None
+    try:
+        yield rig
+    finally:
+        rig.close()
+
+
+@pytest.fixture(name="rig")
+def worker_rig(tmp_path: Path) -> Iterator[Rig]:
+    """A campaign with quick timers."""
+    with new_rig(tmp_path) as rig:
+        yield rig
 
 
 def ref_of(assignment: Assignment) -> AttemptRef:
