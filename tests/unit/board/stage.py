@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from gliderport_prefect.protocol.records import (
     Assignment,
     AttemptReport,
     Campaign,
+    LauncherClaim,
     LauncherPolicy,
     Published,
     StreamLog,
@@ -83,6 +86,19 @@ class Stage:
             if not self.launcher.state.jobs.unfinished:
                 return
         raise AssertionError("the campaign did not end")
+
+    def claim(self, pid: int, *, host: str | None = None, claimed_at: str | None = None) -> None:
+        """Let some process have claimed the campaign last."""
+        runtime = self.runtime
+        claim = LauncherClaim(
+            token=runtime.token(),
+            host=host or socket.gethostname(),
+            pid=pid,
+            claimed_at=claimed_at or timestamp(time.time()),
+            version="0",
+        )
+        number = len(runtime.store.list(runtime.keys.launchers)) + 1
+        assert runtime.append(runtime.keys.launchers, claim, number=number) is None
 
     def _sleep(self, seconds: float) -> None:
         assert seconds > 0
