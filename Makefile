@@ -114,7 +114,7 @@ format: setup ## Format the code and mend what ruff can mend
 
 .PHONY: bench
 bench: setup ## Measure the figures that the README names (minutes)
-	@$(BIN)/pytest tests/bench -o python_files='bench_*.py' -p no:randomly -p no:cacheprovider --timeout=1800 -s $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/bench -o python_files='bench_*.py' -p no:randomly --timeout=1800 -s $(PYTEST_ARGS)
 
 .PHONY: constraints
 constraints: ## Pin the newest versions that pyproject.toml allows in constraints.txt

@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from gliderport_prefect.lifecycle.checks import Circumstances, check_submission
 from gliderport_prefect.lifecycle.specs import submit_specs
 from gliderport_prefect.presets.command import command_submission
 from gliderport_prefect.protocol.ids import parse_campaign_id
 from gliderport_prefect.protocol.keys import CampaignKeys
+from gliderport_prefect.protocol.resources import Offer
 from gliderport_prefect.store import open_store
 
 _COMMAND = "convert {input} -resize {width} {output}"
@@ -37,6 +39,10 @@ def measure(rows: int, folder: Path) -> Iterator[str]:
     count = sum(1 for _ in submission.scan())
     seconds = time.perf_counter() - began
     yield f"row to spec      {count / seconds:10,.0f} jobs/s"
+    began = time.perf_counter()
+    check_submission(submission, Circumstances({}, Offer(1, 0, 0)))
+    checking_seconds = time.perf_counter() - began
+    yield f"row to check     {count / checking_seconds:10,.0f} jobs/s"
     store = open_store(folder / "bucket", makes_root=True)
     keys = CampaignKeys(parse_campaign_id("bench"))
     for what in ("first submission", "the same again"):
@@ -44,6 +50,7 @@ def measure(rows: int, folder: Path) -> Iterator[str]:
         submitted = submit_specs(store, keys, jobs=submission.jobs())
         seconds = time.perf_counter() - began
         yield f"{what:16} {rows / seconds:10,.0f} jobs/s ({submitted.added:,} added, {submitted.skipped:,} skipped)"
+        yield f"  with checking  {rows / (seconds + checking_seconds):10,.0f} jobs/s"
     yield f"highest memory   {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:10,.0f} MiB"
 
 
