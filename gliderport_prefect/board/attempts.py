@@ -87,7 +87,7 @@ def read_attempts(runtime: Runtime, state: CampaignState, *, job: int) -> Iterat
     """Yield the settled attempts of the job, newest first."""
     number = state.jobs.last_record(job)
     while number:
-        record = runtime.read_numbered(LedgerRecord, runtime.keys.ledger, number)
+        record = runtime.read_numbered(LedgerRecord, runtime.keys.ledger, number=number)
         found = next((each for each in record.settled if each.report.job == job), None) if record else None
         if found is None:
             raise ProtocolError(

@@ -143,7 +143,7 @@ def newest_claim(runtime: Runtime) -> LauncherClaim | None:
 
 def _newest(runtime: Runtime, kind: type[Record], *, log: str) -> Record | None:
     number = _newest_number(runtime, log)
-    return runtime.read_numbered(kind, log, number) if number else None
+    return runtime.read_numbered(kind, log, number=number) if number else None
 
 
 def _newest_number(runtime: Runtime, log: str) -> int:

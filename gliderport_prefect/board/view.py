@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gliderport_prefect.campaign.replay import add_new_chunks, read_inbox, read_log, replay
-from gliderport_prefect.protocol.records import LedgerRecord
+from gliderport_prefect.campaign.replay import add_new_chunks, follow_ledger, read_inboxes, replay
 
 if TYPE_CHECKING:
     from gliderport_prefect.campaign.runtime import Runtime
@@ -15,19 +14,12 @@ if TYPE_CHECKING:
 def look(runtime: Runtime) -> CampaignState:
     """Return where the campaign stands; jobs that lie in a worker's inbox are told from those that wait."""
     state = replay(runtime)
-    _read_inboxes(runtime, state)
+    read_inboxes(runtime, state)
     return state
 
 
 def look_again(runtime: Runtime, state: CampaignState) -> None:
     """Bring the state up to date with what was written since."""
     add_new_chunks(runtime, state)
-    now = runtime.clock.monotonic()
-    for number, record in read_log(runtime, LedgerRecord, runtime.keys.ledger, state.ledger_number + 1):
-        state.apply_ledger(number, record, now=now)
-    _read_inboxes(runtime, state)
-
-
-def _read_inboxes(runtime: Runtime, state: CampaignState) -> None:
-    for session in state.sessions.values():
-        read_inbox(runtime, state, session)
+    follow_ledger(runtime, state)
+    read_inboxes(runtime, state)

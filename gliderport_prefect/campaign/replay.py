@@ -6,20 +6,21 @@ It changes nothing, so that `gliderport status` uses it as well as a launcher th
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import logging
+import zlib
+from collections.abc import Iterable, Iterator
 
+from gliderport_prefect.campaign.runtime import Record, Runtime
 from gliderport_prefect.errors import ProtocolError, UserError
 from gliderport_prefect.protocol import codec
-from gliderport_prefect.protocol.keys import number_segment, parse_number
+from gliderport_prefect.protocol.keys import number_segment
 from gliderport_prefect.protocol.records import Campaign, InboxRecord, LedgerRecord, SpecChunkHeader
 from gliderport_prefect.protocol.version import PROTOCOL_VERSION
+from gliderport_prefect.scheduling.sessions import Session
 from gliderport_prefect.scheduling.state import CampaignState
+from gliderport_prefect.store import list_numbers
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from gliderport_prefect.campaign.runtime import Runtime, Record
-    from gliderport_prefect.scheduling.sessions import Session
+_log = logging.getLogger(__name__)
 
 _AHEAD = 16
 """Records of a log that are fetched at once."""
@@ -50,11 +51,17 @@ def replay(runtime: Runtime) -> CampaignState:
     """Return the state that specs and ledger tell, with an empty view of the inboxes."""
     state = _newest_snapshot(runtime)
     add_new_chunks(runtime, state)
-    now = runtime.clock.monotonic()
-    for number, record in read_log(runtime, LedgerRecord, runtime.keys.ledger, state.ledger_number + 1):
-        state.apply_ledger(number, record, now=now)
+    follow_ledger(runtime, state)
     state.rebuild_queue()
     return state
+
+
+def follow_ledger(runtime: Runtime, state: CampaignState) -> None:
+    """Take in the ledger records that came since."""
+    now = runtime.clock.monotonic()
+    for number, record in read_log(runtime, LedgerRecord, log=runtime.keys.ledger, start=state.ledger_number + 1):
+        _know_jobs(runtime, state, jobs=_jobs_of_ledger(record))
+        state.apply_ledger(number, record, now=now)
 
 
 def add_new_chunks(runtime: Runtime, state: CampaignState) -> int:
@@ -66,19 +73,51 @@ def add_new_chunks(runtime: Runtime, state: CampaignState) -> int:
     return len(state.jobs) - before
 
 
-def read_inbox(runtime: Runtime, state: CampaignState, session: Session) -> None:
-    """Take in what the session's inbox holds beyond what is known."""
-    start = max(session.next_inbox, state.floor.get(session.id, 1))
-    for number, record in read_log(runtime, InboxRecord, runtime.keys.inbox(session.id), start):
-        state.apply_inbox(session, number, record)
+def read_inboxes(runtime: Runtime, state: CampaignState) -> None:
+    """Take in what the inboxes of the live sessions hold beyond what is known."""
+
+    def read(session: Session) -> list[tuple[int, InboxRecord]]:
+        return _read_inbox(runtime, session, floor=state.floor.get(session.id, 1))
+
+    sessions = list(state.sessions.values())
+    for session, records in zip(sessions, runtime.in_parallel(read, sessions), strict=True):
+        for number, record in records:
+            _know_jobs(runtime, state, jobs=(each.job for each in record.assign))
+            state.apply_inbox(session, record, number=number)
 
 
-def read_log(runtime: Runtime, kind: type[Record], log: str, start: int) -> Iterator[tuple[int, Record]]:
+def _read_inbox(runtime: Runtime, session: Session, *, floor: int) -> list[tuple[int, InboxRecord]]:
+    session.next_inbox = max(session.next_inbox, floor)
+    inbox, found = runtime.keys.inbox(session.id), list[tuple[int, InboxRecord]]()
+    while True:
+        number = session.next_inbox + len(found)
+        record = runtime.read_numbered(InboxRecord, inbox, number=number)
+        if record is None:
+            return found
+        found.append((number, record))
+
+
+def _know_jobs(runtime: Runtime, state: CampaignState, *, jobs: Iterable[int]) -> None:
+    """Read the specs that were submitted while the log that names these jobs was read."""
+    newest = max(jobs, default=-1)
+    if newest >= len(state.jobs):
+        add_new_chunks(runtime, state)
+    if newest >= len(state.jobs):
+        raise ProtocolError(f"campaign {runtime.campaign!r} speaks of job number {newest} and has {len(state.jobs)}")
+
+
+def _jobs_of_ledger(record: LedgerRecord) -> Iterator[int]:
+    yield from (each.job for each in (*record.started, *record.returned))
+    yield from (each.report.job for each in record.settled)
+    yield from (each.last for each in (*record.cancelled, *record.requeued))
+
+
+def read_log(runtime: Runtime, kind: type[Record], *, log: str, start: int) -> Iterator[tuple[int, Record]]:
     """Yield the numbered records of the log from the start until one is missing."""
     ahead = 1
     while True:
         numbers = range(start, start + ahead)
-        fetched = runtime.in_parallel(lambda number: runtime.read_numbered(kind, log, number), numbers)
+        fetched = runtime.in_parallel(lambda number: runtime.read_numbered(kind, log, number=number), numbers)
         for number, record in zip(numbers, fetched, strict=True):
             if record is None:
                 return
@@ -88,24 +127,28 @@ def read_log(runtime: Runtime, kind: type[Record], log: str, start: int) -> Iter
 
 def write_snapshot(runtime: Runtime, state: CampaignState) -> None:
     """Store the fold of the ledger, and drop all older ones but the newest of them."""
-    older = _snapshot_keys(runtime)
+    older = _snapshot_numbers(runtime)
     data = json.dumps({"token": runtime.token(), **state.pack()}, separators=(",", ":")).encode()
     runtime.store.create(runtime.keys.snapshot(state.ledger_number), data)
-    runtime.store.delete(older[:-1])
+    runtime.store.delete([runtime.keys.snapshot(number) for number in older[:-1]])
 
 
 def _newest_snapshot(runtime: Runtime) -> CampaignState:
-    state = CampaignState()
-    keys = _snapshot_keys(runtime)
-    data = runtime.store.get(keys[-1]) if keys else None
-    if data is not None:
-        state.unpack(json.loads(data), now=runtime.clock.monotonic())
-    return state
+    """Return the fold to begin with: the newest snapshot that can be read, or nothing."""
+    for number in reversed(_snapshot_numbers(runtime)):
+        state = CampaignState()
+        data = runtime.store.get(runtime.keys.snapshot(number))
+        try:
+            if data is not None:
+                state.unpack(json.loads(data), now=runtime.clock.monotonic())
+                return state
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, zlib.error) as error:
+            _log.warning("snapshot %d of campaign %s is passed over: %r", number, runtime.campaign, error)
+    return CampaignState()
 
 
-def _snapshot_keys(runtime: Runtime) -> list[str]:
-    keys = [stored.key for stored in runtime.store.list(runtime.keys.snapshots)]
-    return sorted(keys, key=parse_number)
+def _snapshot_numbers(runtime: Runtime) -> list[int]:
+    return sorted(list_numbers(runtime.store, runtime.keys.snapshots))
 
 
 def _chunk_key(runtime: Runtime, number: int) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gliderport_prefect.campaign.runtime import Runtime
 
 
-def append_request(runtime: Runtime, kind: RequestKind, jobs: Iterable[Span] = ()) -> int:
+def append_request(runtime: Runtime, kind: RequestKind, *, jobs: Iterable[Span] = ()) -> int:
     """Ask whoever drives the campaign, now or later, for something, and return the request's number.
 
     Args:
@@ -30,8 +30,8 @@ def append_request(runtime: Runtime, kind: RequestKind, jobs: Iterable[Span] = (
         requested_by=f"{getpass.getuser()}@{socket.gethostname()}",
         jobs=tuple(jobs),
     )
-    number = sum(1 for _ in read_log(runtime, Request, runtime.keys.requests, 1)) + 1
-    while runtime.append(runtime.keys.requests, number, request) is not None:
+    number = sum(1 for _ in read_log(runtime, Request, log=runtime.keys.requests, start=1)) + 1
+    while runtime.append(runtime.keys.requests, request, number=number) is not None:
         number += 1
     return number
 
@@ -44,5 +44,5 @@ def is_answered(runtime: Runtime, number: int, *, since: int) -> bool:
         number: Number of the request.
         since: Number of the newest ledger record before the request was made.
     """
-    records = read_log(runtime, LedgerRecord, runtime.keys.ledger, since + 1)
+    records = read_log(runtime, LedgerRecord, log=runtime.keys.ledger, start=since + 1)
     return any(record.requests_read >= number for _, record in records)

@@ -69,7 +69,7 @@ class Runtime:
         data = self.store.get(key)
         return None if data is None else codec.decode(kind, data, where=key)
 
-    def read_numbered(self, kind: type[Record], log: str, number: int) -> Record | None:
+    def read_numbered(self, kind: type[Record], log: str, *, number: int) -> Record | None:
         """Return the record of that number of the log, or None when there is none."""
         return self.read(kind, f"{log}/{number_segment(number)}")
 
@@ -78,7 +78,7 @@ class Runtime:
         standing = self.store.create(key, codec.encode(record))
         return None if standing is None else codec.decode(type(record), standing, where=key)
 
-    def append(self, log: str, number: int, record: Record) -> Record | None:
+    def append(self, log: str, record: Record, *, number: int) -> Record | None:
         """Put the record at the number of the log; return what stands there instead, or None when it is ours."""
         return self.create(f"{log}/{number_segment(number)}", record)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from gliderport_prefect.campaign.replay import write_snapshot
+from gliderport_prefect.protocol.ids import SessionId
 from gliderport_prefect.protocol.keys import number_segment, parse_number
 from gliderport_prefect.protocol.outcomes import JobState
 from gliderport_prefect.protocol.records import Death, LedgerRecord, ProgressNote, timestamp
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from gliderport_prefect.lifecycle.launcher import Launcher
     from gliderport_prefect.lifecycle.workers import Workforce
-    from gliderport_prefect.protocol.ids import SessionId
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Distribution:
     watch: Callable[[Progress], None]
     feed: Feed
     _wait: float = 0.0
-    _lost: dict[SessionId, str] = field(default_factory=dict)
+    _lost: dict[SessionId, str] = field(default_factory=dict[SessionId, str])
 
     def __post_init__(self) -> None:
         """Make everything due at once."""
@@ -119,12 +119,19 @@ class Distribution:
     def run(self) -> dict[JobState, int]:
         """Go round until every job has ended and the campaign is not kept open."""
         clock, state = self.launcher.runtime.clock, self.launcher.state
-        while state.jobs.unfinished or self.feed.is_open():
+        while self._has_work():
             moved = self._round()
             self._wait = self._next_wait(moved=moved)
             if state.jobs.unfinished or self.feed.is_open():
                 clock.sleep(self._wait)
         return self._finish()
+
+    def _has_work(self) -> bool:
+        """Say whether to go on; before it says no it looks for requests, which may queue ended jobs again."""
+        state = self.launcher.state
+        if state.jobs.unfinished or self.feed.is_open():
+            return True
+        return self.launcher.follow_requests() and bool(state.jobs.unfinished)
 
     def _round(self) -> bool:
         launcher, now = self.launcher, self.launcher.runtime.clock.monotonic()

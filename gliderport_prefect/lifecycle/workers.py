@@ -65,7 +65,9 @@ class Workforce:
         """Return the number of workers that start, are idle, are busy, drain."""
         spoken = {worker_of(session) for session in state.sessions}
         sessions = state.sessions.values()
-        starting = [each for each in self._known.values() if each.state is not WorkerState.GONE and each.name not in spoken]
+        starting = [
+            each for each in self._known.values() if each.state is not WorkerState.GONE and each.name not in spoken
+        ]
         return {
             "starting": len(starting),
             "idle": sum(1 for each in sessions if not each.held and not each.draining),
@@ -105,6 +107,6 @@ class Workforce:
         offers = [self.site.offer, *(each.offer for each in state.sessions.values())]
         for kind, count in derive_unplaceable(state.waiting.demand(), offers):
             raise Stuck(
-                f"{count} jobs need {kind.needs} and no worker of this campaign can have that; the largest offers {offers[0]}. "
-                "Ask for less, or give the workers more and run the campaign again"
+                f"{count} jobs need {kind.needs} and no worker of this campaign can have that; "
+                f"a new one offers {offers[0]}. Ask for less, or give the workers more and run the campaign again"
             )

@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from gliderport_prefect.errors import ProtocolError
 
@@ -52,12 +52,11 @@ def to_wire(record: Any) -> Any:
     if isinstance(record, _SCALARS):
         return record
     if isinstance(record, dict):
-        return {key: to_wire(value) for key, value in record.items()}
+        return {key: to_wire(value) for key, value in cast("dict[str, Any]", record).items()}
     if isinstance(record, (list, tuple)):
-        return [to_wire(value) for value in record]
-    return {
-        name: to_wire(value) for name, default in _defaults(type(record)) if (value := getattr(record, name)) != default
-    }
+        return [to_wire(value) for value in cast("list[Any]", record)]
+    plan = _defaults(type(record))  # pyright: ignore[reportUnknownArgumentType]
+    return {name: to_wire(value) for name, default in plan if (value := getattr(record, name)) != default}
 
 
 def from_wire(kind: type[Record], wire: Any) -> Record:

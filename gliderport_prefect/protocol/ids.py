@@ -23,6 +23,7 @@ The epoch keeps the ids of two launchers apart that, unknown to each other, both
 
 MAX_ID_LENGTH = 128
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=@+-]*")
+_ATTEMPT_ID = re.compile(r"[1-9][0-9]{0,9}\.[1-9][0-9]{0,9}")
 _ALLOWED = "letters, digits and . _ = @ + - (first a letter or digit)"
 
 
@@ -59,6 +60,11 @@ def parse_worker_name(text: str) -> WorkerName:
 def attempt_id(attempt: int, epoch: int) -> AttemptId:
     """Return the id of the given try (from 1) as assigned by the launcher of the epoch."""
     return AttemptId(f"{attempt}.{epoch}")
+
+
+def is_attempt_id(text: str) -> bool:
+    """Say whether the text can be the id of an attempt."""
+    return _ATTEMPT_ID.fullmatch(text) is not None
 
 
 def attempt_number(attempt: AttemptId) -> int:

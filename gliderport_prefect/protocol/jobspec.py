@@ -82,7 +82,7 @@ class JobSpec:
     """What is taken from the working folder afterwards."""
     delete_input: bool = False
     """Whether uploaded inputs of the job are deleted from the bucket once it has succeeded."""
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict[str, str])
     """Environment variables."""
     secrets: tuple[str, ...] = ()
     """Names of environment variables whose values come from the worker's environment and are never stored."""
@@ -102,7 +102,7 @@ class JobSpec:
     """Ids of jobs that must have succeeded."""
     ports: tuple[int, ...] = ()
     """Ports on which the job listens."""
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict[str, str])
     """What people filter by."""
     grace_seconds: float = 10.0
     """Time between TERM and KILL when the attempt is ended."""

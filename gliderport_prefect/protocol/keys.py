@@ -137,7 +137,9 @@ class CampaignKeys:
         """Return the log in which each process of the worker writes its session, so that it finds its predecessor."""
         return f"{self.workers}/{worker}"
 
-    def log_part(self, job: JobId, attempt: AttemptId, stream: Literal["stdout", "stderr"], part: int) -> str:
+    def log_part(  # noqa: PLR0917 - the parts of the key, in their order there
+        self, job: JobId, attempt: AttemptId, stream: Literal["stdout", "stderr"], part: int
+    ) -> str:
         """Return the key of a part (from 1) of what the attempt printed."""
         return f"{self.logs(job, attempt)}/{stream}.{number_segment(part)}"
 

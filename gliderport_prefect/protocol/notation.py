@@ -43,7 +43,7 @@ def parse_job(written: object, *, default_id: str | None = None) -> JobSpec:
     if mapping.get("id") is None:
         message = "the job has no id"
         raise UserError(message, key="id", hint="give it an `id`, unique in its campaign")
-    fields = _read_fields(mapping, _JOB, "")
+    fields = _read_fields(mapping, _JOB, key="")
     _check_command(fields)
     return JobSpec(**fields)
 
@@ -64,7 +64,7 @@ def _text(value: Any, key: str) -> str:
             return value
         message = "a NUL character cannot be passed to a command"
         raise UserError(message, key=key)
-    raise _wrong(value, key, "text")
+    raise _wrong(value, key, expected="text")
 
 
 def _scalar_text(value: Any, key: str) -> str:
@@ -75,7 +75,7 @@ def _scalar_text(value: Any, key: str) -> str:
 
 
 def _script(value: Any, key: str) -> str:
-    lines = [_text(each, f"{key}[{at}]") for at, each in enumerate(value)] if isinstance(value, list) else None
+    lines = [_text(each, f"{key}[{at}]") for at, each in enumerate(_items(value))] if isinstance(value, list) else None
     script = "\n".join(lines) if lines is not None else _text(value, key)
     if not script.strip():
         message = "the command is empty"
@@ -87,7 +87,7 @@ def _whole(least: int, most: float = math.inf) -> Reader:
     def read(value: Any, key: str) -> int:
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
             return value
-        raise _wrong(value, key, f"a whole number from {least}" + ("" if most == math.inf else f" to {most}"))
+        raise _wrong(value, key, expected=f"a whole number from {least}" + ("" if most == math.inf else f" to {most}"))
 
     return read
 
@@ -95,13 +95,17 @@ def _whole(least: int, most: float = math.inf) -> Reader:
 def _cpus(value: Any, key: str) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
         return float(value)
-    raise _wrong(value, key, "a number above 0")
+    raise _wrong(value, key, expected="a number above 0")
+
+
+def _items(value: Any) -> list[Any]:
+    return value
 
 
 def _flag(value: Any, key: str) -> bool:
     if isinstance(value, bool):
         return value
-    raise _wrong(value, key, "true or false")
+    raise _wrong(value, key, expected="true or false")
 
 
 def _quantity(parse: Callable[[object], Value]) -> Reader:
@@ -126,7 +130,7 @@ def _many(one: Reader) -> Reader:
 
     def read(value: Any, key: str) -> tuple[Any, ...]:
         if isinstance(value, list):
-            return tuple(one(each, f"{key}[{at}]") for at, each in enumerate(value))
+            return tuple(one(each, f"{key}[{at}]") for at, each in enumerate(_items(value)))
         return (one(value, key),)
 
     return read
@@ -163,30 +167,30 @@ def _inside(value: Any, key: str) -> str:
 def _input(value: Any, key: str) -> Input:
     if isinstance(value, str):
         return Input(source=_source(value, key))
-    return Input(**_read_fields(_mapping(value, key), _INPUT, key, required=("source",)))
+    return Input(**_read_fields(_mapping(value, key), _INPUT, key=key, required=("source",)))
 
 
 def _source(value: Any, key: str) -> str:
     source = _text(value, key)
     if not source.strip() or source.startswith(("blob:", "tree:")):
-        raise _wrong(value, key, "a path or URI")
+        raise _wrong(value, key, expected="a path or URI")
     return source
 
 
 def _output(value: Any, key: str) -> Output:
     if isinstance(value, str):
         return Output(destination=_text(value, key))
-    return Output(**_read_fields(_mapping(value, key), _OUTPUT, key))
+    return Output(**_read_fields(_mapping(value, key), _OUTPUT, key=key))
 
 
 def _checkpoint(value: Any, key: str) -> Checkpoint:
     if isinstance(value, str):
         return Checkpoint(folder=_inside(value, key))
-    return Checkpoint(**_read_fields(_mapping(value, key), _CHECKPOINT, key, required=("folder",)))
+    return Checkpoint(**_read_fields(_mapping(value, key), _CHECKPOINT, key=key, required=("folder",)))
 
 
 def _resources(value: Any, key: str) -> Resources:
-    return Resources(**_read_fields(_mapping(value, key), _RESOURCES, key))
+    return Resources(**_read_fields(_mapping(value, key), _RESOURCES, key=key))
 
 
 _INPUT: Mapping[str, tuple[str, Reader]] = {
@@ -237,7 +241,7 @@ JOB_KEYS: tuple[str, ...] = tuple(_JOB)
 
 
 def _read_fields(
-    mapping: Mapping[str, Any], known: Mapping[str, tuple[str, Reader]], key: str, *, required: Sequence[str] = ()
+    mapping: Mapping[str, Any], known: Mapping[str, tuple[str, Reader]], *, key: str, required: Sequence[str] = ()
 ) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in mapping.items():
@@ -264,8 +268,8 @@ def unknown_key(name: object, known: Iterable[str], *, key: str) -> UserError:
 def _mapping(value: Any, key: str, *, what: str = "a mapping") -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return value  # pyright: ignore[reportUnknownVariableType]
-    raise _wrong(value, key, f"{what}: keys and values")
+    raise _wrong(value, key, expected=f"{what}: keys and values")
 
 
-def _wrong(value: object, key: str, expected: str) -> UserError:
+def _wrong(value: object, key: str, *, expected: str) -> UserError:
     return UserError(f"expected {expected}, got {value!r:.80}", key=key or None)

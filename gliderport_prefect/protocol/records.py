@@ -70,9 +70,9 @@ class Campaign:
     """When."""
     site: str = "local"
     """Where its workers run."""
-    site_options: dict[str, Any] = field(default_factory=dict)
+    site_options: dict[str, Any] = field(default_factory=dict[str, Any])
     """What the site needs to know; never a secret."""
-    sky_template: dict[str, Any] = field(default_factory=dict)
+    sky_template: dict[str, Any] = field(default_factory=dict[str, Any])
     """The SkyPilot task, without `run`, that makes a worker's machine."""
     worker: WorkerPolicy = field(default_factory=WorkerPolicy)
     """Timers of the workers."""
@@ -461,9 +461,9 @@ class LedgerRecord:
     """Attempts that count."""
     dead: tuple[Death, ...] = ()
     """Sessions that are over."""
-    read: dict[str, int] = field(default_factory=dict)
+    read: dict[str, int] = field(default_factory=dict[str, int])
     """Session to the number of its newest outbox record whose content is settled."""
-    floor: dict[str, int] = field(default_factory=dict)
+    floor: dict[str, int] = field(default_factory=dict[str, int])
     """Session to the number of its oldest inbox record that is kept."""
     requests_read: int = 0
     """Number of the newest request that has been acted on; 0 says nothing new."""

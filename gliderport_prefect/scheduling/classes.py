@@ -1,6 +1,6 @@
 """Which jobs are alike to the scheduler: same priority, same needs.
 
-Kept as runs of consecutive job numbers, so that a million equal jobs cost one entry and no spec is read before its turn.
+Kept as runs of consecutive job numbers: a million equal jobs cost one entry, and no spec is read before its turn.
 """
 
 from __future__ import annotations
@@ -57,6 +57,14 @@ class ClassRuns:
         ends = [*self._firsts[1:], self.total]
         for first, end, kind in zip(self._firsts, ends, self._classes, strict=True):
             yield Run(end - first, kind.priority, kind.needs)
+
+    def split(self, first: int, end: int) -> Iterator[tuple[int, int, JobClass]]:
+        """Yield the jobs from `first` to before `end` as runs of one class: (first number, count, class)."""
+        at = bisect_right(self._firsts, first) - 1
+        while first < end:
+            stop = min(end, self._firsts[at + 1]) if at + 1 < len(self._firsts) else end
+            yield first, stop - first, self._classes[at]
+            first, at = stop, at + 1
 
     def class_of(self, job: int) -> JobClass:
         """Return the class of the job of that number."""

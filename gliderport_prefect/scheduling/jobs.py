@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from array import array
 from base64 import b64decode, b64encode
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 from gliderport_prefect.protocol.ids import AttemptId, attempt_number
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 _STATES = tuple(JobState)
 _CODES = {state: code for code, state in enumerate(_STATES)}
 _TERMINAL = frozenset(_CODES[state] for state in TERMINAL_STATES)
+_QUEUED = _CODES[JobState.QUEUED]
+_QUEUED_RUN = re.compile(re.escape(bytes([_QUEUED])) + b"+")
+_ASSIGNED_AS_QUEUED = bytes.maketrans(bytes([_CODES[JobState.ASSIGNED]]), bytes([_QUEUED]))
 _MOST = 65535
 """Counters stop here."""
 
@@ -72,6 +77,20 @@ class JobTable:
         wanted = {_CODES[state] for state in states}
         return (job for job, code in enumerate(self._states) if code in wanted)
 
+    def queued_spans(self) -> Iterator[tuple[int, int]]:
+        """Yield (first, end) of the runs of consecutive queued jobs, in order; `end` is not queued.
+
+        A job that has memory of its own makes a run of one.
+        """
+        own = sorted(job for job in self._memory if self._states[job] == _QUEUED)
+        for found in _QUEUED_RUN.finditer(self._states):
+            first, end = found.span()
+            for job in own[bisect_left(own, first) : bisect_left(own, end)]:
+                yield from ((first, job), (job, job + 1)) if first < job else ((job, job + 1),)
+                first = job + 1
+            if first < end:
+                yield first, end
+
     def settled(self, job: int) -> int:
         """Return how many attempts of the job have been settled."""
         return self._settled[job]
@@ -109,19 +128,19 @@ class JobTable:
         """Learn of a try that another launcher handed out."""
         self._tries[job] = max(self._tries[job], min(attempt_number(attempt), _MOST))
 
-    def let_go(self, job: int, attempt: AttemptId) -> None:
+    def note_over(self, job: int, attempt: AttemptId) -> None:
         """Learn that a try is over or was handed back: the assignment in the inbox holds no longer."""
         self.note_try(job, attempt)
         self._over[job] = max(self._over[job], min(attempt_number(attempt), _MOST))
 
     def is_over(self, job: int, attempt: AttemptId) -> bool:
-        """Say whether the try was let go; an assignment that is read again must not bring it back."""
+        """Say whether the try, or a later one, is over; an assignment that is read again must not bring it back."""
         return attempt_number(attempt) <= self._over[job]
 
     def settle(self, settled: Settled, ledger_number: int) -> None:
         """Count an attempt that is settled and put its job into the state that follows."""
         job, outcome = settled.report.job, settled.report.outcome
-        self.let_go(job, settled.report.attempt)
+        self.note_over(job, settled.report.attempt)
         self._settled[job] = min(self._settled[job] + 1, _MOST)
         self._charged[job] = min(self._charged[job] + (outcome in USER_PAID), _MOST)
         self._losses[job] = min(self._losses[job] + (outcome is Outcome.WORKER_LOST), _MOST)
@@ -138,8 +157,9 @@ class JobTable:
     # --- snapshots ----------------------------------------------------------------------------------------------
 
     def pack(self) -> dict[str, Any]:
-        """Return the table as JSON values."""
+        """Return the table as JSON values, as the ledger tells it: of an assigned job only the inboxes tell."""
         columns = {name: _pack(bytes(column)) for name, column in self._columns()}
+        columns["states"] = _pack(bytes(self._states).translate(_ASSIGNED_AS_QUEUED))
         return {**columns, "memory": {str(job): size for job, size in self._memory.items()}}
 
     def unpack(self, packed: dict[str, Any]) -> None:

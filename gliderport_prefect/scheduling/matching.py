@@ -52,7 +52,7 @@ def decide_assignments(waiting: WaitingJobs, sessions: Iterable[Session]) -> lis
         able = [(each, slots) for each in open_sessions if (slots := side_by_side(each.offer, kind.needs))]
         left, left_slots = count, sum(slots for _, slots in able)
         for session, slots in able:
-            room = _room(session, slots, loads[session.id])
+            room = _room(session, slots, load=loads[session.id])
             share = math.ceil(left * slots / left_slots)
             jobs = waiting.take(kind, min(room, share, _MOST_AT_ONCE))
             left, left_slots = left - len(jobs), left_slots - slots
@@ -61,7 +61,7 @@ def decide_assignments(waiting: WaitingJobs, sessions: Iterable[Session]) -> lis
     return [(each, given[each.id]) for each in open_sessions if given.get(each.id)]
 
 
-def _room(session: Session, slots: int, load: float) -> int:
+def _room(session: Session, slots: int, *, load: float) -> int:
     """Return how many more jobs the session should get; none while its queue is still half full."""
     ahead = _ahead(session)
     if load > 1 + ahead / 2:

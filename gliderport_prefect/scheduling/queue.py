@@ -38,7 +38,7 @@ class WaitingJobs:
         """Return how many jobs wait; it may count some that have been cancelled meanwhile."""
         return sum(group.count for group in self._groups.values())
 
-    def add_range(self, first: int, count: int, kind: JobClass) -> None:
+    def add_range(self, first: int, count: int, *, kind: JobClass) -> None:
         """Queue consecutive new jobs of one class."""
         group = self._groups.setdefault(kind, _Group())
         follows = bool(group.ranges) and group.ranges[-1][1] == first

@@ -42,6 +42,6 @@ def derive_black_holes(sessions: Sequence[Session], limit: int) -> list[Session]
         each
         for each in sessions
         if not each.draining
-        and each.failures_in_row >= limit
+        and len(each.failed_since) >= limit
         and any(other.succeeded for other in sessions if other is not each)
     ]

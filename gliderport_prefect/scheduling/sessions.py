@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gliderport_prefect.protocol.outcomes import FREE, Outcome
+from gliderport_prefect.protocol.resources import Resources
 
 if TYPE_CHECKING:
     from gliderport_prefect.protocol.ids import AttemptId, SessionId
     from gliderport_prefect.protocol.records import AttemptReport, Hello
-    from gliderport_prefect.protocol.resources import Offer, Resources
+    from gliderport_prefect.protocol.resources import Offer
 
 _FORGET = 0.3
 """Weight of the newest report in the running mean of job durations."""
 _LEAST_SECONDS = 0.002
 """A job is never expected to be shorter than its spawning."""
+_ROUNDING = 1e-9
+"""Ten jobs of 0.1 cpus fit one cpu, whatever the floating point says."""
 
 _NOT_ITS_FAULT = FREE | {Outcome.CANCELLED, Outcome.TIMED_OUT, Outcome.OUT_OF_MEMORY}
 """Outcomes that say nothing about the health of the worker."""
@@ -49,7 +52,7 @@ class Session:
     heard_at: float
     """Launcher's monotonic clock when its newest record was read, in seconds."""
     held: dict[int, Held] = field(default_factory=dict[int, Held])
-    """Attempts that it has, by job, oldest first."""
+    """Attempts that it has, by job, in the order of its inbox. Changed by `hold` and `let_go` alone."""
     next_inbox: int = 1
     """Number of the next record of its inbox."""
     read: int = 0
@@ -60,10 +63,11 @@ class Session:
     """Whether it gets no more jobs."""
     job_seconds: float | None = None
     """Running mean of how long an attempt takes here; none before the first report."""
-    failures_in_row: int = 0
-    """Attempts that failed here since the last success."""
+    failed_since: set[int] = field(default_factory=set[int])
+    """Jobs that failed here since the last success."""
     succeeded: int = 0
     """Attempts that succeeded here."""
+    _held_by_need: Counter[Resources] = field(default_factory=Counter[Resources])
 
     @property
     def offer(self) -> Offer:
@@ -73,7 +77,32 @@ class Session:
     @property
     def load(self) -> float:
         """How many times over it is filled by what it holds: 1 keeps it busy, more waits in its queue."""
-        return sum(1 / max(1, side_by_side(self.offer, held.needs)) for held in self.held.values())
+        return sum(count / max(1, side_by_side(self.offer, needs)) for needs, count in self._held_by_need.items())
+
+    def hold(self, job: int, held: Held) -> None:
+        """Note that it has the attempt, as the newest; an earlier attempt of the job is forgotten."""
+        self.let_go(job)
+        self.held[job] = held
+        self._held_by_need[held.needs] += 1
+
+    def let_go(self, job: int) -> None:
+        """Note that it does not have the job any more."""
+        held = self.held.pop(job, None)
+        if held is not None:
+            self._held_by_need[held.needs] -= 1
+            if not self._held_by_need[held.needs]:
+                del self._held_by_need[held.needs]
+
+    def has(self, job: int, attempt: AttemptId) -> bool:
+        """Say whether it has this attempt of the job."""
+        held = self.held.get(job)
+        return held is not None and held.attempt == attempt
+
+    @property
+    def oldest_needed(self) -> int:
+        """Number of the oldest inbox record that brought something which it still has; its newest when none did."""
+        oldest = next(iter(self.held.values()), None)
+        return self.next_inbox - 1 if oldest is None else oldest.inbox_number
 
     def learn(self, report: AttemptReport) -> None:
         """Take in how long an attempt took and how it ended."""
@@ -82,16 +111,17 @@ class Session:
         mean = self.job_seconds
         self.job_seconds = seconds if mean is None else mean + _FORGET * (seconds - mean)
         if report.outcome is Outcome.SUCCEEDED:
-            self.succeeded, self.failures_in_row = self.succeeded + 1, 0
+            self.succeeded += 1
+            self.failed_since.clear()
         elif report.outcome not in _NOT_ITS_FAULT:
-            self.failures_in_row += 1
+            self.failed_since.add(report.job)
 
 
 def side_by_side(offer: Offer, needs: Resources) -> int:
     """Return how many jobs of the need run at the same time on an otherwise empty worker; 0 when none can."""
     if not offer.fits(needs):
         return 0
-    counts = [int(offer.cpus / needs.cpus + 1e-9)]
+    counts = [int(offer.cpus / needs.cpus + _ROUNDING)]
     pairs = ((offer.memory_bytes, needs.memory_bytes), (offer.disk_bytes, needs.disk_bytes), (offer.gpus, needs.gpus))
     counts += [have // need for have, need in pairs if need]
     return min(counts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gliderport_prefect.protocol.outcomes import FREE, JobState, Outcome
+from gliderport_prefect.protocol.outcomes import FREE, USER_PAID, JobState, Outcome
 
 if TYPE_CHECKING:
     from gliderport_prefect.protocol.jobspec import JobSpec
@@ -39,32 +39,37 @@ class Verdict:
     """Memory of its next attempt, if it is to differ."""
 
 
-def decide_verdict(
-    report: AttemptReport, spec: JobSpec, account: Account, *, loss_limit: int, most_memory_bytes: int
-) -> Verdict:
+@dataclass(frozen=True)
+class Limits:
+    """What no job may exceed."""
+
+    losses: int
+    """Lost workers that make a job a likely killer."""
+    memory_bytes: int
+    """Memory of the largest worker there is."""
+
+
+def decide_verdict(report: AttemptReport, spec: JobSpec, *, account: Account, limits: Limits) -> Verdict:
     """Return what becomes of a job after the attempt.
 
     Args:
         report: How the attempt ended.
         spec: The job.
         account: What it has used up before.
-        loss_limit: Lost workers that make it a likely killer.
-        most_memory_bytes: Memory of the largest worker there can be.
+        limits: What it may not exceed.
     """
     outcome = report.outcome
     if outcome is Outcome.SUCCEEDED:
         return Verdict(JobState.SUCCEEDED)
     if account.cancel_wanted or outcome is Outcome.CANCELLED:
         return Verdict(JobState.CANCELLED)
-    if outcome is Outcome.WORKER_LOST and account.losses + 1 >= loss_limit:
-        return Verdict(JobState.QUARANTINED)
-    if outcome in FREE:
-        return Verdict(JobState.QUEUED)
     if outcome is Outcome.OUT_OF_MEMORY:
-        return _more_memory(account.memory_bytes, most_memory_bytes)
-    if outcome in (Outcome.FAILED, Outcome.TIMED_OUT) and _is_worth_retry(report, spec):
-        return Verdict(JobState.QUEUED if account.charged < spec.retries else JobState.FAILED)
-    return Verdict(JobState.FAILED)
+        return _more_memory(account.memory_bytes, limits.memory_bytes)
+    if outcome in FREE:
+        is_killer = outcome is Outcome.WORKER_LOST and account.losses + 1 >= limits.losses
+        return Verdict(JobState.QUARANTINED if is_killer else JobState.QUEUED)
+    has_retry = outcome in USER_PAID and account.charged < spec.retries and _is_worth_retry(report, spec)
+    return Verdict(JobState.QUEUED if has_retry else JobState.FAILED)
 
 
 def _is_worth_retry(report: AttemptReport, spec: JobSpec) -> bool:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from gliderport_prefect.protocol.outcomes import JobState, Outcome
+from gliderport_prefect.protocol.ids import AttemptId, JobNumber, SessionId, is_attempt_id
+from gliderport_prefect.protocol.jobspec import JobSpec
+from gliderport_prefect.protocol.outcomes import USER_PAID, JobState, Outcome
 from gliderport_prefect.protocol.records import (
+    AttemptRef,
     AttemptReport,
     Death,
+    Hello,
     LedgerRecord,
     Meeting,
     OutboxRecord,
@@ -17,15 +22,8 @@ from gliderport_prefect.protocol.records import (
     timestamp,
 )
 from gliderport_prefect.protocol.version import PROTOCOL_VERSION
-from gliderport_prefect.scheduling.settlement import Account, decide_verdict
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from gliderport_prefect.protocol.ids import SessionId
-    from gliderport_prefect.protocol.jobspec import JobSpec
-    from gliderport_prefect.protocol.records import Hello
-    from gliderport_prefect.scheduling.state import CampaignState
+from gliderport_prefect.scheduling.settlement import Account, Limits, Verdict, decide_verdict
+from gliderport_prefect.scheduling.state import CampaignState
 
 
 @dataclass(frozen=True)
@@ -60,20 +58,8 @@ class SettlingRules:
     """The moment, in seconds since 1970, for records that people read."""
 
 
-@dataclass
-class _Draft:
-    """The ledger record in the making, and what earlier parts of it change for later ones."""
-
-    met: dict[SessionId, Hello] = field(default_factory=dict)
-    started: list[SessionAttempt] = field(default_factory=list[SessionAttempt])
-    returned: list[SessionAttempt] = field(default_factory=list[SessionAttempt])
-    settled: dict[int, Settled] = field(default_factory=dict[int, Settled])
-    dead: dict[SessionId, str] = field(default_factory=dict)
-    read: dict[str, int] = field(default_factory=dict[str, int])
-
-
 def decide_ledger(
-    state: CampaignState, news: Iterable[News], lost: dict[SessionId, str], rules: SettlingRules
+    state: CampaignState, news: Iterable[News], *, lost: dict[SessionId, str], rules: SettlingRules
 ) -> LedgerRecord | None:
     """Return what is to be settled now, without token; None when nothing is.
 
@@ -83,107 +69,140 @@ def decide_ledger(
         lost: Sessions that fell silent or whose machine is gone, and why.
         rules: Limits and the way to read a spec.
     """
-    draft = _Draft()
-    for each in news:
-        if each.session not in state.ended_sessions:  # a dead session is never revived, whatever it still says
-            _take_in(draft, state, each, rules)
+    draft = _Draft(state, rules)
+    unsettled = [each for each in news if each.session not in state.ended_sessions]
+    for each in unsettled:
+        draft.meet(each)
+    for each in unsettled:
+        draft.take_in(each)
     for session, reason in lost.items():
-        if session in state.sessions:
+        if session not in state.ended_sessions:
             draft.dead.setdefault(session, reason)
     for session, reason in draft.dead.items():
-        _settle_lost(draft, state, session, reason, rules)
-    return _record(draft, rules.epoch)
+        draft.settle_lost(session, reason)
+    return draft.record()
 
 
-def _take_in(draft: _Draft, state: CampaignState, each: News, rules: SettlingRules) -> None:
-    record, session = each.record, each.session
-    if record.hello is not None and session not in state.sessions:
-        _meet(draft, state, session, record.hello)
-    if session not in state.sessions and session not in draft.met:
-        return
-    for report in record.finished:
-        _settle(draft, state, session, report, rules)
-    draft.started += [
-        SessionAttempt(session, ref.job, ref.attempt) for ref in record.started if ref.job not in draft.settled
-    ]
-    draft.returned += [SessionAttempt(session, ref.job, ref.attempt) for ref in record.returned]
-    if record.goodbye is not None:
-        draft.dead[session] = f"said goodbye: {record.goodbye}"
-    if not each.is_heartbeat:
-        draft.read[session] = each.number
+@dataclass
+class _Draft:
+    """The ledger record in the making, and what earlier parts of it change for later ones.
 
+    A report of an attempt that its session does not have, as far as the ledger and the inbox tell, counts only if it
+    succeeded: such an attempt was cancelled or given up before, and its failure must not end a job that was retried.
+    """
 
-def _meet(draft: _Draft, state: CampaignState, session: SessionId, hello: Hello) -> None:
-    if hello.protocol != PROTOCOL_VERSION:
-        draft.dead[session] = f"speaks version {hello.protocol} of the protocol, not {PROTOCOL_VERSION}"
-        return
-    draft.met[session] = hello
-    if hello.replaces in state.sessions or hello.replaces in draft.met:
-        draft.dead[hello.replaces] = f"replaced by {session}"
+    state: CampaignState
+    rules: SettlingRules
+    met: dict[SessionId, Hello] = field(default_factory=dict[SessionId, Hello])
+    started: list[SessionAttempt] = field(default_factory=list[SessionAttempt])
+    returned: list[SessionAttempt] = field(default_factory=list[SessionAttempt])
+    settled: dict[int, list[Settled]] = field(default_factory=dict[int, list[Settled]])
+    over: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    dead: dict[SessionId, str] = field(default_factory=dict[SessionId, str])
+    read: dict[str, int] = field(default_factory=dict[str, int])
 
+    def meet(self, news: News) -> None:
+        """Get to know the session of a first record, before anything else is read."""
+        hello, session = news.record.hello, news.session
+        if hello is None or session in self.state.sessions:
+            return
+        if hello.protocol != PROTOCOL_VERSION:
+            self.dead[session] = f"speaks version {hello.protocol} of the protocol, not {PROTOCOL_VERSION}"
+            return
+        self.met[session] = hello
+        if hello.replaces is not None and hello.replaces not in self.state.ended_sessions:
+            self.dead[hello.replaces] = f"replaced by {session}"
 
-def _settle(
-    draft: _Draft, state: CampaignState, session: SessionId, report: AttemptReport, rules: SettlingRules
-) -> None:
-    """Settle the first attempt of a job that ends; a later one counts only if no earlier one succeeded."""
-    job = report.job
-    earlier = draft.settled.get(job)
-    if job >= len(state.jobs) or state.jobs.has_ended(job) or (earlier and earlier.then is not JobState.QUEUED):
-        return
-    if report.outcome is Outcome.SUCCEEDED:
-        then, memory_bytes = JobState.SUCCEEDED, None
-    else:
-        verdict = decide_verdict(
-            report,
-            rules.spec_of(job),
-            _account(state, job, rules),
-            loss_limit=rules.loss_limit,
-            most_memory_bytes=max((each.offer.memory_bytes for each in state.sessions.values()), default=0),
+    def take_in(self, news: News) -> None:
+        """Take in what the record says of attempts."""
+        record, session = news.record, news.session
+        if session not in self.state.sessions and session not in self.met:
+            self.dead.setdefault(session, "spoke without a readable hello")
+            return
+        for report in record.finished:
+            self.settle(session, report)
+        self.started += [SessionAttempt(session, *ref) for ref in self._known(session, record.started)]
+        back = self._known(session, record.returned)
+        self.returned += [SessionAttempt(session, *ref) for ref in back]
+        self.over.update((session, job) for job, _ in back)
+        if record.goodbye is not None:
+            self.dead.setdefault(session, f"said goodbye: {record.goodbye}")
+        if not news.is_heartbeat:
+            self.read[session] = news.number
+
+    def settle(self, session: SessionId, report: AttemptReport) -> None:
+        """Settle an attempt, unless its job has ended: the first result wins."""
+        if not self._counts(session, report):
+            return
+        verdict = Verdict(JobState.SUCCEEDED) if report.outcome is Outcome.SUCCEEDED else self._judge(report)
+        previous = self.state.jobs.last_record(report.job)
+        settled = Settled(session, verdict.then, report, verdict.memory_bytes, previous)
+        self.settled.setdefault(report.job, []).append(settled)
+        self.over.add((session, report.job))
+
+    def settle_lost(self, session: SessionId, reason: str) -> None:
+        """Settle what ran on a session that is over; what had not started there is queued again with its death."""
+        ended = self.state.sessions.get(session)
+        running = {ref.job: ref.attempt for ref in self.started if ref.session == session}
+        if ended is not None:
+            running |= {JobNumber(job): held.attempt for job, held in ended.held.items() if held.started}
+        moment = timestamp(self.rules.wall_time)
+        for job, attempt in running.items():
+            if (session, job) not in self.over and not self._has_ended(job):
+                name, why = self.rules.spec_of(job).id, f"{session} {reason}"
+                self.settle(session, AttemptReport(job, name, attempt, Outcome.WORKER_LOST, moment, moment, reason=why))
+
+    def record(self) -> LedgerRecord | None:
+        """Return what is to be written, without token; None when there is nothing."""
+        if not (self.read or self.dead):
+            return None
+        return LedgerRecord(
+            epoch=self.rules.epoch,
+            token="",
+            met=tuple(Meeting(session, hello) for session, hello in self.met.items()),
+            started=tuple(each for each in self.started if (each.session, each.job) not in self.over),
+            returned=tuple(self.returned),
+            settled=tuple(each for of_job in self.settled.values() for each in of_job),
+            dead=tuple(Death(session, reason) for session, reason in self.dead.items()),
+            read=self.read,
         )
-        then, memory_bytes = verdict.then, verdict.memory_bytes
-    draft.settled[job] = Settled(session, then, report, memory_bytes, previous=state.jobs.last_record(job))
 
+    def _known(self, session: SessionId, refs: Iterable[AttemptRef]) -> list[tuple[JobNumber, AttemptId]]:
+        """Return the attempts that the session has and about which nothing newer is said."""
+        holder = self.state.sessions.get(session)
+        if holder is None:
+            return []
+        return [
+            (ref.job, ref.attempt)
+            for ref in refs
+            if holder.has(ref.job, ref.attempt) and (session, ref.job) not in self.over
+        ]
 
-def _account(state: CampaignState, job: int, rules: SettlingRules) -> Account:
-    return Account(
-        charged=state.jobs.charged(job),
-        losses=state.jobs.losses(job),
-        memory_bytes=state.jobs.memory_bytes(job) or rules.spec_of(job).resources.memory_bytes,
-        cancel_wanted=job in state.cancel_wanted,
-    )
+    def _counts(self, session: SessionId, report: AttemptReport) -> bool:
+        job = report.job
+        if not 0 <= job < len(self.state.jobs) or self._has_ended(job):
+            return False
+        if report.outcome is Outcome.SUCCEEDED:
+            return is_attempt_id(report.attempt)
+        holder = self.state.sessions.get(session)
+        return holder is not None and holder.has(job, report.attempt) and (session, job) not in self.over
 
+    def _has_ended(self, job: int) -> bool:
+        here = self.settled.get(job)
+        return self.state.jobs.has_ended(job) or (here is not None and here[-1].then is not JobState.QUEUED)
 
-def _settle_lost(draft: _Draft, state: CampaignState, session: SessionId, reason: str, rules: SettlingRules) -> None:
-    """Settle what ran on a session that is over; what had not started there goes back to the queue with its death."""
-    ended = state.sessions.get(session)
-    started = {ref.job: ref.attempt for ref in draft.started if ref.session == session}
-    if ended is not None:
-        started |= {job: held.attempt for job, held in ended.held.items() if held.started}
-    gone = {ref.job for ref in draft.returned if ref.session == session}
-    moment = timestamp(rules.wall_time)
-    for job, attempt in started.items():
-        if job not in gone and job not in draft.settled:
-            spec_id = rules.spec_of(job).id
-            report = AttemptReport(job, spec_id, attempt, Outcome.WORKER_LOST, moment, moment, reason=f"{session} {reason}")  # type: ignore[arg-type]
-            _settle(draft, state, session, report, rules)
-    draft.started = [ref for ref in draft.started if ref.session != session]
+    def _judge(self, report: AttemptReport) -> Verdict:
+        state, job, spec = self.state, report.job, self.rules.spec_of(report.job)
+        earlier = [each.report.outcome for each in self.settled.get(job, ())]
+        account = Account(
+            charged=state.jobs.charged(job) + sum(outcome in USER_PAID for outcome in earlier),
+            losses=state.jobs.losses(job) + earlier.count(Outcome.WORKER_LOST),
+            memory_bytes=state.jobs.memory_bytes(job) or spec.resources.memory_bytes,
+            cancel_wanted=job in state.cancel_wanted,
+        )
+        return decide_verdict(report, spec, account=account, limits=self._limits)
 
-
-def _record(draft: _Draft, epoch: int) -> LedgerRecord | None:
-    if not (draft.read or draft.dead):
-        return None
-    return LedgerRecord(
-        epoch=epoch,
-        token="",
-        met=tuple(Meeting(session, hello) for session, hello in draft.met.items()),
-        started=tuple(each for each in draft.started if each.job not in draft.settled),
-        returned=tuple(draft.returned),
-        settled=tuple(draft.settled.values()),
-        dead=tuple(Death(session, reason) for session, reason in draft.dead.items()),
-        read=draft.read,
-    )
-
-
-def with_token(record: LedgerRecord, token: str) -> LedgerRecord:
-    """Return the record as this writer signs it."""
-    return replace(record, token=token)
+    @cached_property
+    def _limits(self) -> Limits:
+        most_memory_bytes = max((each.offer.memory_bytes for each in self.state.sessions.values()), default=0)
+        return Limits(self.rules.loss_limit, most_memory_bytes)

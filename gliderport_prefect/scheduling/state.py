@@ -10,10 +10,20 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gliderport_prefect.protocol import codec
-from gliderport_prefect.protocol.ids import AttemptId, SessionId
+from gliderport_prefect.protocol.ids import AttemptId, JobNumber, SessionId, attempt_number
 from gliderport_prefect.protocol.outcomes import JobState
-from gliderport_prefect.protocol.records import Hello, InboxRecord, LedgerRecord, Run, Settled, Span
-from gliderport_prefect.scheduling.classes import ClassRuns
+from gliderport_prefect.protocol.records import (
+    Assignment,
+    AttemptRef,
+    Hello,
+    InboxRecord,
+    LedgerRecord,
+    Run,
+    SessionAttempt,
+    Settled,
+    Span,
+)
+from gliderport_prefect.scheduling.classes import ClassRuns, JobClass
 from gliderport_prefect.scheduling.jobs import JobTable
 from gliderport_prefect.scheduling.queue import WaitingJobs
 from gliderport_prefect.scheduling.sessions import Held, Session
@@ -52,8 +62,11 @@ class CampaignState:
     """Chunks of specs in this fold."""
     said_finished: bool = False
     """Whether the newest ledger record says that the campaign is over."""
+    snapshot_number: int = 0
+    """Ledger number of the snapshot that this fold began with."""
     waiting: WaitingJobs = field(init=False)
     """Queued jobs; valid after `rebuild_queue`."""
+    _holders: dict[int, set[SessionId]] = field(default_factory=dict[int, set[SessionId]])
 
     def __post_init__(self) -> None:
         """Start with an empty queue."""
@@ -68,18 +81,25 @@ class CampaignState:
 
     def add_chunk(self, header: SpecChunkHeader) -> None:
         """Take in the jobs of a chunk of specs."""
-        known = len(self.jobs)
         for first, count, kind in self.classes.extend(header):
-            if first >= known:
-                self.jobs.extend(count)
-                self.waiting.add_range(first, count, kind)
+            self.jobs.extend(count)
+            self.waiting.add_range(first, count, kind=kind)
         self.chunks += 1
 
     def rebuild_queue(self) -> None:
         """Fill the queue from the table: after a replay, which leaves it behind, or after many jobs were cancelled."""
         self.waiting = WaitingJobs(lambda job: self.jobs.state(job) is JobState.QUEUED)
-        for job in self.jobs.in_state(JobState.QUEUED):
-            self.waiting.add_range(job, 1, self.classes.class_of(job))
+        for first, end in self.jobs.queued_spans():
+            if self.jobs.memory_bytes(first) is not None:
+                self.waiting.push(first, self.class_of(first))
+                continue
+            for start, count, kind in self.classes.split(first, end):
+                self.waiting.add_range(start, count, kind=kind)
+
+    def class_of(self, job: int) -> JobClass:
+        """Return what the job needs now: its spec's class, with more memory if it ran out of it."""
+        kind, memory_bytes = self.classes.class_of(job), self.jobs.memory_bytes(job)
+        return kind if memory_bytes is None else replace(kind, needs=replace(kind.needs, memory_bytes=memory_bytes))
 
     # --- the ledger ---------------------------------------------------------------------------------------------
 
@@ -89,11 +109,11 @@ class CampaignState:
         for meeting in record.met:
             self.sessions[meeting.session] = Session(meeting.session, meeting.hello, heard_at=now)
         for each in record.started:
-            self._start(each.session, each.job, each.attempt)
+            self._start(each)
         for settled in record.settled:
             self._settle(number, settled)
         for each in record.returned:
-            self._release(each.session, each.job, each.attempt)
+            self._release(each)
         for span in record.cancelled:
             self._cancel(span)
         for span in record.requeued:
@@ -105,37 +125,37 @@ class CampaignState:
         self.requests_read = max(self.requests_read, record.requests_read)
         self.said_finished = record.finished
 
-    def _start(self, session: SessionId, job: int, attempt: AttemptId) -> None:
-        self.jobs.note_try(job, attempt)
-        holder = self.sessions.get(session)
-        if holder is None or self.jobs.has_ended(job):
+    def _start(self, each: SessionAttempt) -> None:
+        self.jobs.note_try(each.job, each.attempt)
+        session = self.sessions.get(each.session)
+        if session is None or self.jobs.has_ended(each.job):
             return
-        held = holder.held.setdefault(job, Held(attempt, self.needs_of(job), inbox_number=0))
-        held.started = True
-        self.jobs.move(job, JobState.RUNNING)
+        if not session.has(each.job, each.attempt):  # the inbox that brought it is read after the ledger
+            needs = self.class_of(each.job).needs
+            self._hold(session, each.job, held=Held(each.attempt, needs, inbox_number=0))
+        session.held[each.job].started = True
+        self.jobs.move(each.job, JobState.RUNNING)
 
     def _settle(self, number: int, settled: Settled) -> None:
         report = settled.report
         session = self.sessions.get(settled.session)
         if session is not None:
-            session.held.pop(report.job, None)
             session.learn(report)
         self.jobs.settle(settled, number)
+        self.let_go(settled.session, report.job, attempt=report.attempt)
         self.cancel_wanted.discard(report.job)
         if settled.then is JobState.QUEUED:
             self._wait_again(report.job)
 
-    def _release(self, session: SessionId, job: int, attempt: AttemptId) -> None:
-        self.jobs.let_go(job, attempt)
-        holder = self.sessions.get(session)
-        if holder is not None:
-            holder.held.pop(job, None)
-        if not self.jobs.has_ended(job):
-            self._wait_again(job)
+    def _release(self, each: SessionAttempt) -> None:
+        self.jobs.note_over(each.job, each.attempt)
+        self.let_go(each.session, each.job, attempt=each.attempt)
+        if not self.jobs.has_ended(each.job):
+            self._wait_again(each.job)
 
     def _wait_again(self, job: int) -> None:
         """Queue the job unless another session has it."""
-        others = [each.held[job] for each in self.sessions.values() if job in each.held]
+        others = [self.sessions[session].held[job] for session in self._holders.get(job, ())]
         if others:
             started = any(held.started for held in others)
             self.jobs.move(job, JobState.RUNNING if started else JobState.ASSIGNED)
@@ -144,7 +164,7 @@ class CampaignState:
             self.jobs.move(job, JobState.CANCELLED)
         else:
             self.jobs.move(job, JobState.QUEUED)
-            self.waiting.push(job, self.classes.class_of(job))
+            self.waiting.push(job, self.class_of(job))
 
     def _cancel(self, span: Span) -> None:
         for job in range(span.first, span.last + 1):
@@ -162,35 +182,75 @@ class CampaignState:
 
     def _bury(self, session: SessionId, reason: str) -> None:
         self.ended_sessions[session] = reason
-        ended = self.sessions.pop(session, None)
-        for job in ended.held if ended else ():
+        ended = self.sessions.get(session)
+        if ended is None:
+            return
+        held = list(ended.held.items())
+        for job, each in held:
+            self.let_go(session, job, attempt=each.attempt)
+        del self.sessions[session]
+        for job, _ in held:
             if not self.jobs.has_ended(job):
                 self._wait_again(job)
 
-    # --- what a launcher knows besides --------------------------------------------------------------------------
+    # --- who has what -------------------------------------------------------------------------------------------
 
-    def apply_inbox(self, session: Session, number: int, record: InboxRecord) -> None:
-        """Take in a record of the session's inbox, as the session itself will."""
+    def apply_inbox(self, session: Session, record: InboxRecord, *, number: int) -> None:
+        """Take in a record of the session's inbox, as the session itself will.
+
+        What the ledger says of an attempt goes before what the inbox says, however late the inbox is read.
+        """
         session.next_inbox = number + 1
         session.kept_inbox.append(number)
         session.draining = session.draining or record.drain
         for each in record.assign:
-            self.jobs.note_try(each.job, each.attempt)
-            if not self.jobs.has_ended(each.job) and not self.jobs.is_over(each.job, each.attempt):
-                needs = each.spec.resources
-                if each.memory_bytes is not None:
-                    needs = replace(needs, memory_bytes=each.memory_bytes)
-                session.held[each.job] = Held(each.attempt, needs, inbox_number=number)
-                if self.jobs.state(each.job) is not JobState.RUNNING:
-                    self.jobs.move(each.job, JobState.ASSIGNED)
+            self._assign(session, each, number=number)
         for ref in record.cancel:
-            held = session.held.get(ref.job)
-            if held is not None and held.attempt == ref.attempt and not held.started:
-                self._release(session.id, ref.job, ref.attempt)
+            self._note_cancel(session, ref)
 
-    def needs_of(self, job: int) -> Any:
-        """Return what the job needs."""
-        return self.classes.class_of(job).needs
+    def _assign(self, session: Session, each: Assignment, *, number: int) -> None:
+        job, known = each.job, session.held.get(each.job)
+        self.jobs.note_try(job, each.attempt)
+        if self.jobs.is_over(job, each.attempt):
+            return
+        if known is not None and attempt_number(known.attempt) > attempt_number(each.attempt):
+            return
+        needs = each.spec.resources
+        if each.memory_bytes is not None:
+            needs = replace(needs, memory_bytes=each.memory_bytes)
+        started = session.has(job, each.attempt) and session.held[job].started
+        self._hold(session, job, held=Held(each.attempt, needs, inbox_number=number, started=started))
+        if self.jobs.state(job) is JobState.QUEUED:
+            self.jobs.move(job, JobState.ASSIGNED)
+
+    def _note_cancel(self, session: Session, ref: AttemptRef) -> None:
+        """Note that the session was told to end the attempt; only of one that was known to run is an answer awaited."""
+        if ref.job in self.cancel_wanted or not session.has(ref.job, ref.attempt):
+            return
+        self.let_go(session.id, ref.job, attempt=ref.attempt)
+        if not self.jobs.has_ended(ref.job):
+            self._wait_again(ref.job)
+
+    def holders(self, job: int) -> list[Session]:
+        """Return the sessions that have an attempt of the job."""
+        return [self.sessions[session] for session in self._holders.get(job, ())]
+
+    def unwanted(self) -> list[int]:
+        """Return the jobs that sessions have though they have ended, or that are to end."""
+        return [job for job in self._holders if job in self.cancel_wanted or self.jobs.has_ended(job)]
+
+    def let_go(self, session: SessionId, job: int, *, attempt: AttemptId) -> None:
+        """Note that the session does not have the attempt any more."""
+        holder = self.sessions.get(session)
+        if holder is not None and holder.has(job, attempt):
+            holder.let_go(job)
+            self._holders[job].discard(session)
+            if not self._holders[job]:
+                del self._holders[job]
+
+    def _hold(self, session: Session, job: int, *, held: Held) -> None:
+        session.hold(job, held)
+        self._holders.setdefault(job, set()).add(session.id)
 
     # --- snapshots ----------------------------------------------------------------------------------------------
 
@@ -228,22 +288,22 @@ class CampaignState:
         self.read, self.floor = dict(packed["read"]), dict(packed["floor"])
         self.requests_read, self.cancel_wanted = packed["requests_read"], set(packed["cancel_wanted"])
         self.epoch, self.ledger_number = packed["epoch"], packed["ledger_number"]
+        self.snapshot_number = self.ledger_number
         self.said_finished, self.chunks = packed["finished"], packed["chunks"]
         for run in packed["classes"]:
             self.classes.add(codec.from_wire(Run, run))
         for each in packed["running"]:
-            self._start(each["session"], each["job"], each["attempt"])
+            self._start(codec.from_wire(SessionAttempt, each))
 
 
 def spans_of(jobs: Iterable[int]) -> Iterator[Span]:
     """Yield the numbers, which ascend, as spans of consecutive ones."""
-    first = last = None
+    first = last = -1
     for job in jobs:
-        if last is not None and job == last + 1:
-            last = job
-            continue
-        if first is not None and last is not None:
-            yield Span(first, last)  # pyright: ignore[reportArgumentType]
-        first = last = job
-    if first is not None and last is not None:
-        yield Span(first, last)  # pyright: ignore[reportArgumentType]
+        if job != last + 1 or first < 0:
+            if first >= 0:
+                yield Span(JobNumber(first), JobNumber(last))
+            first = job
+        last = job
+    if first >= 0:
+        yield Span(JobNumber(first), JobNumber(last))

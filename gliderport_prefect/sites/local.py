@@ -51,9 +51,7 @@ class LocalOptions:
 class LocalSite:
     """This machine, as a site of one campaign."""
 
-    def __init__(
-        self, *, folder: Path, store: Store, bundle_key: str, campaign: str, options: LocalOptions
-    ) -> None:
+    def __init__(self, *, folder: Path, store: Store, bundle_key: str, campaign: str, options: LocalOptions) -> None:
         """Describe the site; nothing is started.
 
         Args:
@@ -115,12 +113,12 @@ class LocalSite:
 
     def _start(self, name: WorkerName, bundle: Path) -> None:
         offer = self.offer
-        command = [sys.executable, str(bundle), "--bucket", self._store.url, "--campaign", self._campaign, "--name", name]
-        command += ["--scratch", str(self._folder / "scratch" / name), "--cpus", f"{offer.cpus:g}"]
+        command = [sys.executable, str(bundle), "--bucket", self._store.url, "--campaign", self._campaign]
+        command += ["--name", name, "--scratch", str(self._folder / "scratch" / name), "--cpus", f"{offer.cpus:g}"]
         command += ["--memory", str(offer.memory_bytes), "--gpus", str(offer.gpus)]
         try:
             with self._log(name).open("ab") as log:
-                child = subprocess.Popen(  # noqa: S603 - our own interpreter and bundle
+                child = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,

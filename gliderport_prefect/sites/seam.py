@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gliderport_prefect.protocol.resources import Offer
 
 
-class WorkerState(str, Enum):
+class WorkerState(StrEnum):
     """What a site says of a worker that it started."""
 
     STARTING = "STARTING"
@@ -45,10 +45,13 @@ class Site(Protocol):
 
     The contract, held by every implementation:
 
-    - `start` ensures: a name that is already there is left alone, so that a launcher that takes over never starts twice.
+    - `start` ensures: a name that is already there is left alone, so that a launcher that takes over never starts
+      a worker twice.
     - What runs at a site outlives the launcher; another process with the same campaign sees and stops it.
-    - `list_workers` tells of every worker of the campaign that was started and not yet forgotten, the gone ones too.
-    - `stop` returns when the named workers have ended; first they are asked (TERM), after a grace time they are made to.
+    - `list_workers` tells of every worker of the campaign that was started and not yet forgotten, the gone ones
+      too.
+    - `stop` returns when the named workers have ended; first they are asked (TERM), after a grace time they are made
+      to.
     """
 
     @property
