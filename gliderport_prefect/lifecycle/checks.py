@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from gliderport_prefect.errors import UserError, UserErrors
@@ -22,6 +23,7 @@ MOST_SHOWN = 20
 _FIRST_JOBS = 5
 _REMEMBERED_INPUTS = 10_000
 _NOT_YET = ("image", "checkpoint", "after", "ports")
+_SPECIAL = attrgetter("inputs", "secrets", *_NOT_YET)
 _GIB = 2**30
 
 
@@ -67,7 +69,6 @@ def check_submission(submission: Submission, circumstances: Circumstances) -> Su
         if found.spec.id in ids:
             problems.add_duplicate(found)
         ids.add(found.spec.id)
-        summary.jobs += 1
         for problem in check.problems(found.spec):
             problems.add(found.place.locate(problem))
     problems.raise_any(submission)
@@ -108,29 +109,44 @@ class _Problems:
 
 
 class _Checker:
+    """Finds what is wrong with one job after the other; most of a million jobs differ in their command alone."""
+
     def __init__(self, circumstances: Circumstances, summary: Summary) -> None:
         self._circumstances = circumstances
         self._summary = summary
         self._find: Callable[[Input], tuple[LocalInput, ...]] = lru_cache(maxsize=_REMEMBERED_INPUTS)(find_local)
+        self._needs: Resources | None = None
+        self._fits = True
 
-    def problems(self, spec: JobSpec) -> Iterator[UserError]:
-        """Yield what is wrong with the job, and count it in."""
+    def problems(self, spec: JobSpec) -> list[UserError]:
+        """Return what is wrong with the job, and count it in."""
         summary = self._summary
-        if len(summary.first) < _FIRST_JOBS:
+        summary.jobs += 1
+        if summary.jobs <= _FIRST_JOBS:
             summary.first.append(spec)
-        known = summary.needs.get(spec.resources, 0)
-        summary.needs[spec.resources] = known + 1
-        yield from self._unsupported(spec)
-        yield from self._lacking(spec)
-        if spec.inputs:
-            yield from self._inputs(spec)
+        if spec.resources is not self._needs:
+            self._needs, self._fits = spec.resources, self._can_run(spec.resources)
+        summary.needs[spec.resources] = summary.needs.get(spec.resources, 0) + 1
+        is_plain = self._fits and not any(_SPECIAL(spec))
+        return [] if is_plain else list(self._look_closely(spec))
 
-    def _unsupported(self, spec: JobSpec) -> Iterator[UserError]:
+    def _can_run(self, needs: Resources) -> bool:
+        return self._circumstances.offer is None or self._circumstances.offer.fits(needs)
+
+    def _look_closely(self, spec: JobSpec) -> Iterator[UserError]:
         for name in _NOT_YET:
             if getattr(spec, name):
                 yield UserError(f"`{name}` is not supported yet by this version", key=name, hint="remove it")
+        yield from self._secrets(spec)
+        if not self._fits and self._circumstances.offer is not None:
+            yield UserError(
+                f"no worker can run the job: it needs {_describe(spec.resources)}",
+                key="resources",
+                hint=f"a worker has {_describe(self._circumstances.offer)}",
+            )
+        yield from self._inputs(spec)
 
-    def _lacking(self, spec: JobSpec) -> Iterator[UserError]:
+    def _secrets(self, spec: JobSpec) -> Iterator[UserError]:
         for at, name in enumerate(spec.secrets):
             if name not in self._circumstances.environ:
                 yield UserError(
@@ -138,13 +154,6 @@ class _Checker:
                     key=f"secrets[{at}]",
                     hint=f"set it where you start the campaign: export {name}=…",
                 )
-        offer = self._circumstances.offer
-        if offer is not None and not offer.fits(spec.resources):
-            yield UserError(
-                f"no worker can run the job: it needs {_describe(spec.resources)}",
-                key="resources",
-                hint=f"a worker has {_describe(offer)}",
-            )
 
     def _inputs(self, spec: JobSpec) -> Iterator[UserError]:
         targets: dict[str, int] = {}

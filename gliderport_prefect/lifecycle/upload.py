@@ -52,7 +52,10 @@ def upload(order: Order, plan: Plan) -> Submitted:
 
 
 def create_campaign(runtime: Runtime, plan: Plan) -> bool:
-    """Write who the campaign is, unless it stands there, and say whether it was new."""
+    """Write who the campaign is, unless it stands there, and say whether it was new.
+
+    Timers of the workers stay as they were when the campaign began.
+    """
     campaign = Campaign(
         campaign=plan.campaign,
         token=runtime.token(),
@@ -64,7 +67,10 @@ def create_campaign(runtime: Runtime, plan: Plan) -> bool:
         launcher=plan.launcher,
         origin=plan.origin,
     )
-    return runtime.create(runtime.keys.identity, campaign) is None
+    standing = runtime.create(runtime.keys.identity, campaign)
+    if standing is not None and standing.worker != plan.worker:
+        _log.warning("campaign %s exists: its workers keep the policy with which it began", plan.campaign)
+    return standing is None
 
 
 def with_uploaded_inputs(store: Store, keys: CampaignKeys, *, jobs: Iterable[JobSpec]) -> Iterator[JobSpec]:

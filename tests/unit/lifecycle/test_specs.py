@@ -169,6 +169,17 @@ def test_the_reader_keeps_only_the_chunks_that_were_used_last(store: Store, monk
     assert counted.counts["get"] == 22
 
 
+def test_jobs_that_come_again_in_another_order_are_not_read_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "CHUNK_JOBS", 1)
+    submit_specs(store, KEYS, jobs=jobs(30))
+    counted = CountingStore(store)
+    shuffled = random.Random(5).sample(list(jobs(30)), 30)
+    assert submit_specs(counted, KEYS, jobs=shuffled).skipped == 30
+    assert counted.counts == {"get": 31}
+
+
 def test_known_jobs_are_read_once_for_a_whole_submission(store: Store) -> None:
     submit_specs(store, KEYS, jobs=jobs(5))
     counted = CountingStore(store)
