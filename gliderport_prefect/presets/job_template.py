@@ -54,8 +54,8 @@ class JobTemplate:
             # Most templates vary only these two, and reading them by hand makes a million rows twice as fast. What
             # is wrong with an id, the usual way says.
             with suppress(UserError):
-                job_id = parse_job_id(written.get("id", self.constant["id"]))
-                return JobSpec(**{**self.constant, **written, "id": job_id})
+                written["id"] = parse_job_id(written.get("id", self.constant["id"]))
+                return JobSpec(**{**self.constant, **written})
         written.update(self.required)
         spec = parse_job(written)
         if "inputs" in written or "outputs" in written:

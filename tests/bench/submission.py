@@ -1,13 +1,14 @@
-"""How fast a table of many rows becomes specs in a bucket folder, and in how much memory.
+"""How fast a table of many rows becomes specs in a bucket folder, and in how much memory: `submission.py 1000000`.
 
-python tests/bench/submission.py 1000000
+A process of its own, so that the memory is the submission's alone. Prints one JSON object.
 """
 
+import json
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from gliderport_prefect.lifecycle.checks import Circumstances, check_submission
@@ -30,31 +31,29 @@ def write_table(path: Path, rows: int) -> None:
             file.write(f"s{n},photos/2026{gap}11/{n}.jpg,{n % 640},small/{n}.jpg\n")
 
 
-def measure(rows: int, folder: Path) -> Iterator[str]:
-    """Yield lines with the figures."""
-    table = folder / "table.csv"
-    write_table(table, rows)
-    submission = command_submission(_COMMAND, str(table))
+def measure(rows: int, folder: Path) -> dict[str, float]:
+    """Return seconds of each step, and the most memory that was used, in MiB."""
+    write_table(folder / "table.csv", rows)
+    submission = command_submission(_COMMAND, str(folder / "table.csv"))
+    store, keys = open_store(folder / "bucket", makes_root=True), CampaignKeys(parse_campaign_id("bench"))
+
+    def submit() -> None:
+        submit_specs(store, keys, jobs=submission.jobs())
+
+    figures = {
+        "check": _seconds(lambda: check_submission(submission, Circumstances({}, Offer(1, 0, 0)))),
+        "submit": _seconds(submit),
+        "submit again": _seconds(submit),
+    }
+    return {**figures, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def _seconds(step: Callable[[], object]) -> float:
     began = time.perf_counter()
-    count = sum(1 for _ in submission.scan())
-    seconds = time.perf_counter() - began
-    yield f"row to spec      {count / seconds:10,.0f} jobs/s"
-    began = time.perf_counter()
-    check_submission(submission, Circumstances({}, Offer(1, 0, 0)))
-    checking_seconds = time.perf_counter() - began
-    yield f"row to check     {count / checking_seconds:10,.0f} jobs/s"
-    store = open_store(folder / "bucket", makes_root=True)
-    keys = CampaignKeys(parse_campaign_id("bench"))
-    for what in ("first submission", "the same again"):
-        began = time.perf_counter()
-        submitted = submit_specs(store, keys, jobs=submission.jobs())
-        seconds = time.perf_counter() - began
-        yield f"{what:16} {rows / seconds:10,.0f} jobs/s ({submitted.added:,} added, {submitted.skipped:,} skipped)"
-        yield f"  with checking  {rows / (seconds + checking_seconds):10,.0f} jobs/s"
-    yield f"highest memory   {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:10,.0f} MiB"
+    step()
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
-        for text in measure(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000, Path(scratch)):
-            print(text, flush=True)
+        print(json.dumps(measure(int(sys.argv[1]), Path(scratch))))
