@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,7 +80,7 @@ class Rig:
         return decode(Campaign, self.store.get(self.keys.identity) or b"", where="campaign.json")
 
     @contextmanager
-    def outage(self) -> Iterator[None]:
+    def outage(self) -> Generator[None]:
         """Take the bucket away for a while: every request fails."""
         away = self.folder / "away"
         self.bucket.rename(away)
@@ -201,7 +201,7 @@ class Rig:
 
 
 @contextmanager
-def new_rig(folder: Path, policy: WorkerPolicy = QUICK) -> Iterator[Rig]:
+def new_rig(folder: Path, policy: WorkerPolicy = QUICK) -> Generator[Rig]:
     """Make a campaign whose workers are ended afterwards."""
     rig = Rig(folder, write_bundle(folder))
     campaign = Campaign(CAMPAIGN, "token", "2026-01-01T00:00:00+00:00", worker=policy)
