@@ -95,7 +95,7 @@ def _cell(value: object) -> object:
     """Return the value as a spreadsheet may have it: text that looks like a formula is quoted as text."""
     if isinstance(value, dict | list):
         value = json.dumps(value)
-    if not isinstance(value, str):
+    if not isinstance(value, str) or (value.isalnum() and value.isascii()):
         return value
     text = value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
     return f"'{text}" if text.startswith(_FORMULA_STARTS) and not _is_number(text) else text

@@ -51,9 +51,10 @@ def cancel(
     no_drive: bool,
     bucket: str | None,
 ) -> int:
-    """End jobs of a campaign, or, when no job is named, all that have not ended.
+    """End jobs, or the whole campaign.
 
-    JOB is an id or a pattern such as 'align-*'. What a running job has printed is kept.
+    JOB is an id or a pattern such as 'align-*'; all jobs that have not ended are meant when none is named. What a
+    running job has printed is kept.
     """
     runtime = open_campaign(bucket, campaign)
     state, selection = look(runtime), make_selection(job_ids, states=states, labels=labels)
@@ -86,9 +87,10 @@ def retry(
     no_drive: bool,
     bucket: str | None,
 ) -> int:
-    """Run failed jobs again, from the stored submission, with their full number of retries; nothing else is run again.
+    """Run failed jobs again, and nothing else.
 
-    CAMPAIGN is the one begun last when it is not given. JOB is an id or a pattern. Cancelled jobs are meant when they
+    They are run from the stored submission, with their full number of retries. CAMPAIGN is the one begun last when it
+    is not given. JOB is an id or a pattern. Cancelled jobs are meant when they
     are named, or with --state CANCELLED. When nobody drives the campaign, it is driven from here to its end.
     """
     runtime = open_campaign(bucket, campaign)
@@ -131,7 +133,7 @@ def _retriable(runtime: Runtime, state: CampaignState, *, selection: Selection) 
 def _ask(runtime: Runtime, kind: RequestKind, *, meant: list[JobName], total: int) -> int:
     """Append the request; one about all jobs names none, so that jobs submitted meanwhile are meant too."""
     everything = kind is RequestKind.CANCEL and len(meant) == total
-    return append_request(runtime, kind, [] if everything else spans_of(name.number for name in meant))
+    return append_request(runtime, kind, jobs=[] if everything else spans_of(name.number for name in meant))
 
 
 def _await_answer(runtime: Runtime, number: int, *, since: int) -> bool:
