@@ -9,11 +9,13 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gliderport_prefect.protocol.outcomes import Outcome
 from gliderport_prefect.protocol.records import Assignment, AttemptRef
 from vm_worker import tree
+from vm_worker.ahead import Ahead
 from vm_worker.streams import Stream
 from vm_worker.waiting import need_of, ref_of
 
@@ -37,6 +39,9 @@ class Attempt:
 
     def __init__(self, assignment: Assignment, gpus: tuple[int, ...]) -> None:
         self.assignment = assignment
+        self.ahead: Ahead | None = None
+        self.on_running: Callable[[], None] = _ignore
+        self.on_over: Callable[[], None] = _ignore
         self.spec = assignment.spec
         self.ref: AttemptRef = ref_of(assignment)
         self.need = need_of(assignment)
@@ -62,10 +67,12 @@ class Attempt:
             if at_once:
                 self._kills_at_once = True
 
-    def shorten_grace(self) -> None:
-        """Let the KILL come now if the attempt is being ended."""
-        with self._lock:
-            self._kills_at_once = True
+    def let_go(self) -> None:
+        """Let the shell go on that waits for this attempt."""
+        if self.ahead is not None:
+            self.command_began = time.monotonic()
+            self.ahead.gate.open()
+            self.begin_command(self.ahead.leader, self.ahead.folder.tmp)
 
     def begin_command(self, leader: int, marker: str) -> None:
         """Note that its command runs, since `command_began`."""
@@ -104,3 +111,7 @@ class Attempt:
                 self._kill_at = now + self.spec.grace_seconds
                 tree.send_signal(members, signal.SIGTERM)
                 self.was_signalled = True
+
+
+def _ignore() -> None:
+    pass

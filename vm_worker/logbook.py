@@ -21,8 +21,6 @@ class Event(str, Enum):
     """A request to the bucket failed and will be tried again."""
     STORE_BACK = "STORE_BACK"
     """The bucket answers again."""
-    RECORD_UNREADABLE = "RECORD_UNREADABLE"
-    """An object of the bucket is not what the protocol says."""
     ATTEMPT_TROUBLE = "ATTEMPT_TROUBLE"
     """Something beside a job's own command went wrong."""
     DRAINING = "DRAINING"

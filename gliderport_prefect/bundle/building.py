@@ -14,7 +14,6 @@ from pathlib import Path
 _PACKED = ("__init__.py", "errors.py", "protocol", "store")
 # The first moment that a zip file can express.
 _MADE_AT = (1980, 1, 1, 0, 0, 0)
-_MODE = 0o100644 << 16
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,10 @@ class Bundle:
 def build_bundle() -> Bundle:
     """Return the worker made of the files of this installation."""
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    # Stored, not compressed: two builds of zlib make different bytes of the same files.
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name, path in sorted(_list_files()):
-            entry = zipfile.ZipInfo(name, _MADE_AT)
-            entry.compress_type, entry.external_attr, entry.create_system = zipfile.ZIP_DEFLATED, _MODE, 3
-            archive.writestr(entry, path.read_bytes().replace(b"\r\n", b"\n"))
+            archive.writestr(zipfile.ZipInfo(name, _MADE_AT), path.read_bytes().replace(b"\r\n", b"\n"))
     data = packed.getvalue()
     return Bundle(data, hashlib.sha256(data).hexdigest())
 
