@@ -47,11 +47,6 @@ class Selection:
     labels: Mapping[str, str] | None = None
     """Labels; the job must have all of them."""
 
-    @property
-    def is_everything(self) -> bool:
-        """Whether it leaves no job out."""
-        return not (self.ids or self.states or self.labels)
-
     def has(self, name: JobName, state: JobState) -> bool:
         """Say whether the job is meant."""
         if self.states and state not in self.states:

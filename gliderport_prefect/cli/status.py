@@ -83,6 +83,8 @@ def _write(summary: Summary) -> None:
         ("workers", f"{say_workers(summary.workers)} (site: {summary.site})"),
         ("launcher", _say_launcher(summary)),
     ]
+    if summary.note is not None and summary.note.waiting_for:
+        lines.append(("waiting", summary.note.waiting_for))
     if summary.requests_waiting:
         lines.append(("requests", f"{summary.requests_waiting} that no launcher has acted on"))
     for name, text in lines:

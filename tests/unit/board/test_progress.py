@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 
+from rich.console import Console
+
 from gliderport_prefect.board.display import ProgressDisplay, make_console
 from gliderport_prefect.board.progress import ProgressLines, Standing, describe
 from gliderport_prefect.board.rate import RateMeter, Sample
@@ -128,9 +130,7 @@ def test_a_line_has_counts_workers_rate_and_remaining_time() -> None:
 
 def test_a_terminal_shows_bar_counts_and_workers() -> None:
     stream = io.StringIO()
-    console = make_console(stream)
-    console._force_terminal = True  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    console.width = 100
+    console = Console(file=stream, force_terminal=True, width=100)
     with ProgressDisplay("demo", console, clock=lambda: 5.0) as display:
         display.show(standing(50, failed=3))
     shown = stream.getvalue()
