@@ -23,6 +23,8 @@ class Event(str, Enum):
     """The bucket answers again."""
     ATTEMPT_TROUBLE = "ATTEMPT_TROUBLE"
     """Something beside a job's own command went wrong."""
+    DEFECT = "DEFECT"
+    """The worker itself does not do what it should."""
     DRAINING = "DRAINING"
     """No more jobs are started."""
     GOODBYE = "GOODBYE"
@@ -52,12 +54,17 @@ def note_trouble(event: Event, message: str, **facts: object) -> None:
     note(event, message, level=logging.WARNING, **facts)
 
 
+def note_defect(error: BaseException) -> None:
+    """Write one line with the traceback of a defect of the worker."""
+    _LOG.error("a defect of the worker", exc_info=error, extra={"event": Event.DEFECT})
+
+
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
             "at": timestamp(record.created),
             "level": record.levelname,
-            "event": getattr(record, "event", Event.ATTEMPT_TROUBLE).value,
+            "event": getattr(record, "event", Event.DEFECT).value,
             "message": record.getMessage(),
             **getattr(record, "facts", {}),
         }

@@ -14,7 +14,7 @@ from gliderport_prefect.errors import GliderportError, StoreUnreachable
 from gliderport_prefect.protocol.ids import parse_campaign_id, parse_worker_name
 from vm_worker import signals
 from vm_worker.exits import Exit
-from vm_worker.logbook import open_logbook
+from vm_worker.logbook import note_defect, open_logbook
 from vm_worker.machine import Given
 from vm_worker.worker import Orders, work
 
@@ -40,10 +40,8 @@ def run(arguments: Sequence[str]) -> int:
     except GliderportError as error:
         sys.stderr.write(f"worker: {error}\n")
         return Exit.MISTAKE
-    except Exception:  # noqa: BLE001 - the log of a site is the only place where a defect can be seen
-        import traceback  # noqa: PLC0415 - not needed by a worker that starts well
-
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 - the worker's log is the only place where a defect can be seen
+        note_defect(error)
         return Exit.CRASHED
 
 

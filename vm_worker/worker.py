@@ -36,7 +36,7 @@ from vm_worker.health import StoreHealth
 from vm_worker.inbox import Inbox
 from vm_worker.inputs import Pantry
 from vm_worker.log_upload import LogUpload
-from vm_worker.logbook import Event, note
+from vm_worker.logbook import Event, note, note_defect
 from vm_worker.machine import Given, measure_offer
 from vm_worker.news import NewsDesk
 from vm_worker.outbox import Outbox, OutboxPlace
@@ -163,7 +163,15 @@ class Worker:
             "stale-scratch": self._shop.scratch.remove_stale_sessions,
         }
         for name, loop in loops.items():
-            threading.Thread(target=loop, name=name, daemon=True).start()
+            threading.Thread(target=self._guard, args=(loop,), name=name, daemon=True).start()
+
+    def _guard(self, loop: Callable[[], None]) -> None:
+        """Let a defect of one thread end the worker: without any of them it would be a trap for jobs."""
+        try:
+            loop()
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            note_defect(error)
+            self._demand(Leave(Haste.KILLING, f"a defect of the worker: {error!r}", Exit.CRASHED))
 
     # --- what the launcher says, in the inbox thread
 
@@ -218,9 +226,10 @@ class Worker:
             self._departure.demand(
                 Leave(Haste.VANISHING, f"the bucket did not answer for {patience:g} s", Exit.STORE_LOST)
             )
-        failure = self._inbox.failure or self._outbox.failure
-        if failure is not None:
-            self._departure.demand(Leave(Haste.KILLING, str(failure), Exit.MISTAKE))
+        if self._inbox.failure is not None:
+            self._departure.demand(Leave(Haste.DRAINING, str(self._inbox.failure), Exit.MISTAKE))
+        if self._outbox.failure is not None:
+            self._departure.demand(Leave(Haste.VANISHING, str(self._outbox.failure), Exit.MISTAKE))
         self._departure.demand_by_clock(now=time.monotonic(), idle_since=self._idle_since())
 
     def _idle_since(self) -> float | None:
