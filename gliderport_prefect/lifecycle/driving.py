@@ -158,7 +158,7 @@ class Distribution:
         progress = Progress(
             jobs=state.jobs.counts(),
             workers=self.workforce.counts(state),
-            note=f"asked the site for {started} workers" if started else "",
+            note=f"asked the site for {started} more worker{'s' if started > 1 else ''}" if started else "",
         )
         self.watch(progress)
         if self._note.is_due(now):

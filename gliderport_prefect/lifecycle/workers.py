@@ -59,11 +59,13 @@ class Workforce:
         names = self._new_names(state, missing)
         if names:
             self.site.start(names)
+            # Until the next look, so that nobody asks for the same workers again.
+            self._known.update({name: SiteWorker(name, WorkerState.STARTING) for name in names})
         return names
 
     def counts(self, state: CampaignState) -> dict[str, int]:
         """Return the number of workers that start, are idle, are busy, drain."""
-        spoken = {worker_of(session) for session in state.sessions}
+        spoken = {worker_of(session) for session in [*state.sessions, *state.ended_sessions]}
         sessions = state.sessions.values()
         starting = [
             each for each in self._known.values() if each.state is not WorkerState.GONE and each.name not in spoken
