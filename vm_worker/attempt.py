@@ -42,6 +42,8 @@ class Attempt:
         self.ahead: Ahead | None = None
         self.on_running: Callable[[], None] = _ignore
         self.on_over: Callable[[], None] = _ignore
+        self.follower: Attempt | None = None
+        self.has_left_room = False
         self.spec = assignment.spec
         self.ref: AttemptRef = ref_of(assignment)
         self.need = need_of(assignment)

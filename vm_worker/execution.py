@@ -11,12 +11,14 @@ from gliderport_prefect.errors import StoreError
 from gliderport_prefect.protocol.ids import JobId
 from gliderport_prefect.protocol.keys import CampaignKeys
 from gliderport_prefect.protocol.outcomes import Outcome
-from gliderport_prefect.protocol.records import AttemptReport, StreamLog, Usage
+from gliderport_prefect.protocol.records import Assignment, AttemptReport, StreamLog, Usage
 from gliderport_prefect.store.seam import Store
 from vm_worker import leftovers, tree
+from vm_worker.ahead import Ahead
 from vm_worker.attempt import Attempt
 from vm_worker.delivery import Delivery, deliver, finish_committed
 from vm_worker.environment import JobEnvironment
+from vm_worker.gate import Gate
 from vm_worker.inputs import InputMissing, Pantry
 from vm_worker.logbook import Event, note_trouble
 from vm_worker.outputs import list_files
@@ -24,8 +26,9 @@ from vm_worker.process import Ended, Shell, collect_end, describe_end, wait_for_
 from vm_worker.publication import Publisher
 from vm_worker.result import Result, write_report
 from vm_worker.result_file import read_result
-from vm_worker.scratch import AttemptFolder, Scratch
+from vm_worker.scratch import AttemptFolder, Scratch, is_as_made
 from vm_worker.streams import Stream
+from vm_worker.waiting import need_of
 from vm_worker.watch import OomCounter
 
 _KILLED = 9
@@ -65,8 +68,32 @@ def run_attempt(attempt: Attempt, shop: Workshop) -> AttemptReport:
     return write_report(attempt, result)
 
 
+def start_ahead(assignment: Assignment, shop: Workshop) -> Ahead | None:
+    """Start the shell of an attempt that may come next and let it wait; none when it cannot be started now."""
+    folder = shop.scratch.make_attempt_folder(assignment)
+    variables = shop.environment.of_attempt(assignment, folder, need=need_of(assignment), gpus=())
+    gate = Gate()
+    try:
+        leader = shop.shell.start(assignment.spec, folder, variables=variables, gate=gate)
+    except (OSError, ValueError):
+        # It is tried again when its turn has come, and fails then if it must.
+        gate.close()
+        shop.scratch.remove(folder)
+        return None
+    finally:
+        gate.leave_to_shell()
+    return Ahead(folder, leader, gate)
+
+
+def discard_ahead(ahead: Ahead, shop: Workshop) -> None:
+    """End a shell whose job will not run here, and remove its folder."""
+    ahead.discard()
+    shop.scratch.remove(ahead.folder)
+
+
 def _run_in_folder(attempt: Attempt, shop: Workshop) -> Result:
-    folder = shop.scratch.make_attempt_folder(attempt.assignment)
+    ahead = attempt.ahead
+    folder = ahead.folder if ahead is not None else shop.scratch.make_attempt_folder(attempt.assignment)
     try:
         published = (
             finish_committed(attempt, shop.publisher, scratch=Path(folder.tmp)) if attempt.spec.outputs else None
@@ -83,7 +110,7 @@ def _run_with_files(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder) 
     except InputMissing as error:
         return Result(Outcome.INPUT_MISSING, str(error))
     stage_in_seconds = round(time.monotonic() - began, 6) if attempt.spec.inputs else 0.0
-    if attempt.ending is not None:
+    if attempt.ending is not None and attempt.ahead is None:
         return Result(attempt.ending.outcome, attempt.ending.reason)
     inputs = list_files(Path(folder.work)) if attempt.spec.inputs and attempt.spec.outputs else {}
     result = _run_command(attempt, shop, folder=folder)
@@ -97,20 +124,31 @@ def _run_with_files(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder) 
 
 def _run_command(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder) -> Result:
     attempt.streams = _open_streams(attempt, shop.keys, folder=folder)
-    variables = shop.environment.of_attempt(attempt.assignment, folder, need=attempt.need, gpus=attempt.gpus)
-    attempt.command_began = time.monotonic()
     try:
-        leader = shop.shell.start(attempt.spec, folder, variables=variables)
+        leader = _start_command(attempt, shop, folder=folder)
     except (OSError, ValueError) as error:
         return Result(Outcome.FAILED, f"the command could not be started: {error}")
-    attempt.begin_command(leader, folder.tmp)
+    attempt.on_running()
     wait_for_end(leader)
     wall_seconds = time.monotonic() - attempt.command_began
     attempt.end_command()
     leftovers.clear_up(attempt, tree.Kin(leader, folder.tmp))
-    result = _judge(attempt, shop, ended=collect_end(leader), wall_seconds=wall_seconds)
+    ended = collect_end(leader)
+    if all(stream.is_short for stream in attempt.streams) and is_as_made(folder):
+        attempt.on_over()
+    result = _judge(attempt, shop, ended=ended, wall_seconds=wall_seconds)
     values, trouble = read_result(folder.tmp)
     return replace(result, values=values, reason=result.reason or trouble) if values or trouble else result
+
+
+def _start_command(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder) -> int:
+    if attempt.ahead is not None:
+        return attempt.ahead.leader
+    variables = shop.environment.of_attempt(attempt.assignment, folder, need=attempt.need, gpus=attempt.gpus)
+    attempt.command_began = time.monotonic()
+    leader = shop.shell.start(attempt.spec, folder, variables=variables)
+    attempt.begin_command(leader, folder.tmp)
+    return leader
 
 
 def _judge(attempt: Attempt, shop: Workshop, *, ended: Ended, wall_seconds: float) -> Result:

@@ -16,6 +16,7 @@ from resource import struct_rusage
 
 from gliderport_prefect.errors import UserError
 from gliderport_prefect.protocol.jobspec import JobSpec
+from vm_worker.gate import WAIT, Gate
 from vm_worker.scratch import AttemptFolder
 
 # The kernel takes 128 KiB for one argument.
@@ -48,8 +49,16 @@ class Shell:
             raise UserError("there is no bash on PATH", hint="Install bash on this machine, or correct PATH.")
         self._bash = found
 
-    def start(self, spec: JobSpec, folder: AttemptFolder, *, variables: Mapping[str, str]) -> int:
+    def start(
+        self, spec: JobSpec, folder: AttemptFolder, *, variables: Mapping[str, str], gate: Gate | None = None
+    ) -> int:
         """Start the job's command in a session of its own and return its process id.
+
+        Args:
+            spec: The job.
+            folder: Where it works.
+            variables: Its environment.
+            gate: What its shell waits at; none: it begins at once.
 
         Raises:
             OSError: The machine cannot start it.
@@ -60,11 +69,12 @@ class Shell:
             (os.POSIX_SPAWN_OPEN, 1, folder.stdout, _NEW_FILE, 0o600),
             (os.POSIX_SPAWN_OPEN, 2, folder.stderr, _NEW_FILE, 0o600),
         ]
+        command = _command(spec, folder)
         return os.posix_spawn(
             self._bash,
-            ("bash", "-eo", "pipefail", "-c", _command(spec, folder)),
+            ("bash", "-eo", "pipefail", "-c", command if gate is None else WAIT + command),
             variables,
-            file_actions=streams,
+            file_actions=streams if gate is None else [*streams, gate.file_action],
             setsid=True,
             setsigdef=_DEFAULT_SIGNALS,
             setsigmask=(),

@@ -94,10 +94,14 @@ class Scratch:
 
     def clear(self, used: AttemptFolder) -> None:
         """Remove what the attempt left; a folder that it left as it was serves the next one."""
-        if _is_as_made(used):
+        if is_as_made(used):
             with self._lock:
                 self._empty.append(used)
-            return
+        else:
+            self.remove(used)
+
+    def remove(self, used: AttemptFolder) -> None:
+        """Remove all that belongs to the attempt."""
         remove_tree(Path(used.home))
         for stream in (used.stdout, used.stderr):
             with suppress(OSError):
@@ -128,7 +132,8 @@ def remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, onerror=unlock_and_retry)
 
 
-def _is_as_made(used: AttemptFolder) -> bool:
+def is_as_made(used: AttemptFolder) -> bool:
+    """Say whether the attempt has left nothing there."""
     if used.work != f"{used.home}/{_WORK}":
         return False
     try:

@@ -1,7 +1,7 @@
 """Runs attempts side by side, as many as fit.
 
 A thread per running attempt. The thread that ends one takes the next itself, so that no job waits for a poll or for
-another thread to wake up.
+another thread to wake up. Of short jobs the next one runs before the last one's report is written.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from gliderport_prefect.protocol.records import Assignment, AttemptRef, AttemptReport
 from gliderport_prefect.protocol.resources import Offer
+from vm_worker.ahead import SHORT_SECONDS, Ahead, is_plain
 from vm_worker.attempt import Attempt, Ending
 from vm_worker.capacity import Capacity
 from vm_worker.news import NewsDesk
@@ -22,17 +25,31 @@ _RATE_JOBS = 50
 _SATED_SECONDS = 2.0
 
 
+@dataclass(frozen=True)
+class Trade:
+    """What the slots know of running attempts."""
+
+    run: Callable[[Attempt], AttemptReport]
+    """Runs one to its report."""
+    start_ahead: Callable[[Assignment], Ahead | None]
+    """Starts the shell of one that may come next; none when it cannot be started."""
+    discard: Callable[[Ahead], None]
+    """Ends such a shell."""
+
+
 class Slots:
     """Queue, capacity and running attempts of the worker."""
 
-    def __init__(self, offer: Offer, news: NewsDesk, *, run: Callable[[Attempt], AttemptReport]) -> None:
+    def __init__(self, offer: Offer, news: NewsDesk, *, trade: Trade) -> None:
         self._news = news
-        self._run = run
+        self._trade = trade
         self._lock = threading.Lock()
         self._work_or_end = threading.Condition(self._lock)
         self._waiting = WaitingJobs()
         self._capacity = Capacity(offer)
         self._running: dict[AttemptRef, Attempt] = {}
+        self._ahead: dict[AttemptRef, Ahead] = {}
+        self._are_short = False
         self._idle_threads = 0
         self._threads = 0
         self._is_closed = False
@@ -74,7 +91,7 @@ class Slots:
     def hand_back(self, refs: Sequence[AttemptRef]) -> list[AttemptRef]:
         """Remove those that wait from the queue and return their names."""
         with self._lock:
-            removed = [self._waiting.remove(ref) for ref in refs]
+            removed = [self._remove(ref) for ref in refs]
         return [ref_of(each) for each in removed if each is not None]
 
     def end(self, ref: AttemptRef, ending: Ending) -> Assignment | None:
@@ -82,7 +99,7 @@ class Slots:
         with self._lock:
             attempt = self._running.get(ref)
             if attempt is None:
-                return self._waiting.remove(ref)
+                return self._remove(ref)
         attempt.end(ending)
         return None
 
@@ -90,6 +107,8 @@ class Slots:
         """Start nothing more; return what waited."""
         with self._lock:
             self._is_closed = True
+            for ref in list(self._ahead):
+                self._trade.discard(self._ahead.pop(ref))
             return [ref_of(each) for each in self._waiting.remove_all()]
 
     def end_all(self, ending: Ending, *, at_once: bool = False) -> None:
@@ -109,10 +128,11 @@ class Slots:
         return not self._is_closed and self._waiting.has_fitting(self._capacity.fits, now=time.monotonic())
 
     def _serve(self) -> None:
+        attempt = self._begin_next()
         while True:
-            attempt = self._begin_next()
             self.on_start()
-            self._finish(attempt, self._run(attempt))
+            self._finish(attempt, report=self._trade.run(attempt))
+            attempt = attempt.follower or self._begin_next()
 
     def _begin_next(self) -> Attempt:
         with self._lock:
@@ -120,12 +140,17 @@ class Slots:
                 self._idle_threads += 1
                 self._work_or_end.wait()
                 self._idle_threads -= 1
+        self._begin(attempt)
+        return attempt
+
+    def _begin(self, attempt: Attempt) -> None:
+        attempt.let_go()
+        with self._lock:
             if self._waiting and self._can_start():
                 self._engage_threads()
             is_low = self._is_low()
         if is_low:
             self.on_low_queue()
-        return attempt
 
     def _take(self) -> Attempt | None:
         now = time.monotonic()
@@ -133,14 +158,52 @@ class Slots:
         if assignment is None:
             return None
         attempt = Attempt(assignment, self._capacity.occupy(need_of(assignment)))
+        attempt.ahead = self._ahead.pop(attempt.ref, None)
+        attempt.on_running, attempt.on_over = partial(self._look_ahead, attempt), partial(self._pass_on, attempt)
         self._running[attempt.ref] = attempt
         self._starts.append(now)
         self._news.tell_started(attempt.ref, queued=len(self._waiting))
         return attempt
 
-    def _finish(self, attempt: Attempt, report: AttemptReport) -> None:
+    def _look_ahead(self, attempt: Attempt) -> None:
+        """Start the shell of a job that waits, if it can take this one's place."""
         with self._lock:
+            coming = self._find_coming(attempt) if self._are_short and not self._is_closed else None
+        ahead = None if coming is None else self._trade.start_ahead(coming)
+        if coming is None or ahead is None:
+            return
+        with self._lock:
+            is_wanted = ref_of(coming) not in self._ahead and self._waiting.has(coming)
+            if is_wanted:
+                self._ahead[ref_of(coming)] = ahead
+        if not is_wanted:
+            self._trade.discard(ahead)
+
+    def _find_coming(self, attempt: Attempt) -> Assignment | None:
+        if len(self._ahead) >= len(self._running):
+            return None
+        coming = self._waiting.peek(attempt.need, past=self._ahead)
+        return coming if coming is not None and is_plain(coming) else None
+
+    def _pass_on(self, attempt: Attempt) -> None:
+        """Begin what comes after a short attempt whose command is over, before its report is written."""
+        with self._lock:
+            if not self._ahead or not is_plain(attempt.assignment):
+                return
+            self._release(attempt)
+            attempt.follower = self._take()
+        if attempt.follower is not None:
+            self._begin(attempt.follower)
+
+    def _release(self, attempt: Attempt) -> None:
+        if not attempt.has_left_room:
+            attempt.has_left_room = True
             self._capacity.release(attempt.need, attempt.gpus)
+
+    def _finish(self, attempt: Attempt, *, report: AttemptReport) -> None:
+        with self._lock:
+            self._release(attempt)
+            self._are_short = report.usage.wall_seconds < SHORT_SECONDS
             del self._running[attempt.ref]
             self._news.tell_finished(report, ref=attempt.ref)
             self.last_busy = time.monotonic()
@@ -150,6 +213,12 @@ class Slots:
             self._news.urge()
         if is_over:
             self.on_empty()
+
+    def _remove(self, ref: AttemptRef) -> Assignment | None:
+        ahead = self._ahead.pop(ref, None)
+        if ahead is not None:
+            self._trade.discard(ahead)
+        return self._waiting.remove(ref)
 
     def _is_low(self) -> bool:
         queued = len(self._waiting)

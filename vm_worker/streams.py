@@ -34,6 +34,11 @@ class Stream:
         with self._lock:
             self._send_up_to(store, self._size_bytes())
 
+    @property
+    def is_short(self) -> bool:
+        """Whether the report can carry all of it so far."""
+        return not self._parts and self._size_bytes() <= INLINE_BYTES
+
     def conclude(self, store: Store) -> StreamLog:
         """Return where all of it is, after uploading the rest when it is long.
 

@@ -7,7 +7,7 @@ runs now, but only for a while: then room is kept for the larger one, so that it
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 
 from gliderport_prefect.protocol.records import Assignment, AttemptRef
@@ -74,6 +74,17 @@ class WaitingJobs:
     def has_fitting(self, fits: Callable[[Resources], bool], *, now: float) -> bool:
         """Say whether `take` would return one."""
         return self._find_line(fits, now=now) is not None
+
+    def peek(self, need: Resources, *, past: Container[AttemptRef]) -> Assignment | None:
+        """Return the first one, besides those given, if it is of this need and none of another need goes first."""
+        for line in self._in_order()[:1]:
+            if line.need == need:
+                return next((each for _, each in line.jobs if ref_of(each) not in past), None)
+        return None
+
+    def has(self, assignment: Assignment) -> bool:
+        """Say whether it waits; quick for the first ones only."""
+        return any(each is assignment for line in self._lines.values() for _, each in line.jobs)
 
     def remove(self, ref: AttemptRef) -> Assignment | None:
         """Remove and return the assignment of that attempt, or none if it does not wait here."""

@@ -30,7 +30,7 @@ from vm_worker.attempt import Attempt, Ending
 from vm_worker.cache import Cache
 from vm_worker.departure import Departure, Haste, Leave
 from vm_worker.environment import JobEnvironment
-from vm_worker.execution import Workshop, run_attempt
+from vm_worker.execution import Workshop, discard_ahead, run_attempt, start_ahead
 from vm_worker.exits import Exit
 from vm_worker.health import StoreHealth
 from vm_worker.inbox import Inbox
@@ -48,7 +48,7 @@ from vm_worker.runtime_bucket import open_runtime_bucket
 from vm_worker.scratch import Scratch
 from vm_worker.session import make_hello, read_campaign, register
 from vm_worker.signals import Bell
-from vm_worker.slots import Slots
+from vm_worker.slots import Slots, Trade
 from vm_worker.waiting import ref_of
 from vm_worker.watch import OomCounter, Watch
 
@@ -126,7 +126,12 @@ class Worker:
         self._departure = Departure(policy)
         self._outbox = Outbox(place, self._news, health=self._writing, heartbeat_seconds=policy.heartbeat_seconds)
         self._inbox = Inbox(place.store, place.keys.inbox(place.session), health=self._reading, act=self._act)
-        self._slots = Slots(offer, self._news, run=partial(run_attempt, shop=shop))
+        trade = Trade(
+            run=partial(run_attempt, shop=shop),
+            start_ahead=partial(start_ahead, shop=shop),
+            discard=partial(discard_ahead, shop=shop),
+        )
+        self._slots = Slots(offer, self._news, trade=trade)
         self._watch = Watch(self._slots.running, shop.oom)
         self._log_upload = LogUpload(shop.store, self._slots.running)
         self._slots.on_low_queue = self._inbox.hurry
