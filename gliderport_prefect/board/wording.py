@@ -10,6 +10,8 @@ from gliderport_prefect.protocol.outcomes import JobState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gliderport_prefect.protocol.resources import Offer, Resources
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _KIB = 1024
@@ -45,6 +47,19 @@ def say_size(size_bytes: int) -> str:
     while size >= _KIB and unit < len(_UNITS) - 1:
         size, unit = size / _KIB, unit + 1
     return f"{_three_digits(size)} {_UNITS[unit]}"
+
+
+def say_resources(resources: Resources | Offer) -> str:
+    """Say what a job needs or a worker has, such as `2 cpus, 4.0 GiB memory, 1 A100 gpu`."""
+    said = [f"{resources.cpus:g} cpu{'' if resources.cpus == 1 else 's'}"]
+    if resources.memory_bytes:
+        said.append(f"{say_size(resources.memory_bytes)} memory")
+    if resources.disk_bytes:
+        said.append(f"{say_size(resources.disk_bytes)} disk")
+    if resources.gpus:
+        kind = f"{resources.gpu_type} " if resources.gpu_type else ""
+        said.append(f"{resources.gpus} {kind}gpu{'' if resources.gpus == 1 else 's'}")
+    return ", ".join(said)
 
 
 def say_rate(per_second: float) -> str:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from gliderport_prefect.board.wording import say_resources
 from gliderport_prefect.errors import UserError, UserErrors
 from gliderport_prefect.lifecycle.inputs import LocalInput, find_local
 from gliderport_prefect.presets.paths import is_local
@@ -140,9 +141,9 @@ class _Checker:
         yield from self._secrets(spec)
         if not self._fits and self._circumstances.offer is not None:
             yield UserError(
-                f"no worker can run the job: it needs {_describe(spec.resources)}",
+                f"no worker can run the job: it needs {say_resources(spec.resources)}",
                 key="resources",
-                hint=f"a worker has {_describe(self._circumstances.offer)}",
+                hint=f"a worker has {say_resources(self._circumstances.offer)}",
             )
         yield from self._inputs(spec)
 
@@ -175,11 +176,3 @@ class _Checker:
         found = self._find(given)
         self._summary.local_inputs += len(found)
         return found
-
-
-def _describe(resources: Resources | Offer) -> str:
-    parts = [f"{resources.cpus:g} cpus"]
-    parts += [f"{resources.memory_bytes / _GIB:.3g} GiB of memory"] if resources.memory_bytes else []
-    parts += [f"{resources.disk_bytes / _GIB:.3g} GiB of disk"] if resources.disk_bytes else []
-    parts += [f"{resources.gpus} gpus {resources.gpu_type or ''}".rstrip()] if resources.gpus else []
-    return ", ".join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gliderport_prefect.board.wording import say_resources
 from gliderport_prefect.errors import Stuck
 from gliderport_prefect.protocol.ids import SessionId, WorkerName, worker_of
 from gliderport_prefect.scheduling.scaling import decide_new_workers, derive_unplaceable
@@ -108,7 +109,8 @@ class Workforce:
     def _refuse_unplaceable(self, state: CampaignState) -> None:
         offers = [self.site.offer, *(each.offer for each in state.sessions.values())]
         for kind, count in derive_unplaceable(state.waiting.demand(), offers):
+            jobs = "1 job needs" if count == 1 else f"{count:,} jobs need"
             raise Stuck(
-                f"{count} jobs need {kind.needs} and no worker of this campaign can have that; "
-                f"a new one offers {offers[0]}. Ask for less, or give the workers more and run the campaign again"
+                f"{jobs} {say_resources(kind.needs)}, which no worker of this campaign has; a new one has "
+                f"{say_resources(offers[0])}. Ask for less, or give the workers more and run the campaign again"
             )
