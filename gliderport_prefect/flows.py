@@ -6,76 +6,103 @@ retried run goes on from there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
+from prefect.logging.loggers import flow_run_logger
 from prefect.runtime import flow_run as current_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
+from pydantic import Field
 
-from gliderport_prefect.artifacts import ProgressArtifact, show_summary
+from gliderport_prefect.artifacts import ProgressArtifact, say_result, show_logs, show_summary
+from gliderport_prefect.errors import GliderportError
+from gliderport_prefect.lifecycle.collect import Collected
 from gliderport_prefect.lifecycle.order import Order
-from gliderport_prefect.lifecycle.plan import Plan
+from gliderport_prefect.lifecycle.plan import Plan, open_runtime
 from gliderport_prefect.lifecycle.run import run_campaign
 from gliderport_prefect.lifecycle.teardown import teardown
-from gliderport_prefect.protocol.ids import CampaignId
-from gliderport_prefect.protocol.outcomes import JobState
+from gliderport_prefect.protocol.ids import MAX_ID_LENGTH, CampaignId
 from gliderport_prefect.tasks import stages
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
+    from prefect.flows import Flow
 
-    from gliderport_prefect.lifecycle.collect import Collected
+# What the schema says is checked when a run is created, not after it has started.
+# A relative folder would lie in the folder of the Prefect worker's process, which is deleted after the run.
+_Bucket = Annotated[str, Field(pattern=r"^(/|~/|[a-z][a-z0-9]*://)")]
+_Id = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._=@+-]*)?$", max_length=MAX_ID_LENGTH)]
+_Count = Annotated[int, Field(ge=1)]
+_NOTHING: dict[str, Any] = {}
 
 
-def end_workers(flow: object, flow_run: FlowRun, state: State) -> None:  # noqa: ARG001, PLR0917 - Prefect's signature
+def end_workers(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001, PLR0917 - Prefect's signature
     """End the workers of a cancelled run. Prefect calls this in another process than the flow's."""
     given = flow_run.parameters
     campaign = campaign_of(given.get("campaign"), flow_run.id)
-    teardown(Plan(CampaignId(campaign), given["bucket"]))
+    ended = teardown(Plan(CampaignId(campaign), given["bucket"]))
+    flow_run_logger(flow_run, flow).info("ended %d workers of campaign %s", ended, campaign)
 
 
 def campaign_of(given: str | None, flow_run_id: UUID | str) -> str:
-    """Return the campaign of a flow run: the given id, or one that stays the same when the run is retried."""
-    return given or f"run-{flow_run_id}"
+    """Return the campaign of a flow run: the given id, or one that stays the same when the run is retried.
+
+    The last twelve digits are random in every kind of UUID; Prefect, too, shortens the ids of runs to them.
+    """
+    return given or f"run-{str(flow_run_id)[-12:]}"
 
 
-@flow(name="gliderport-campaign", on_cancellation=[end_workers], log_prints=False)
+@flow(name="gliderport-campaign", on_cancellation=[end_workers])
 def campaign(  # noqa: PLR0913 - the fields of the form
     *,
-    bucket: str,
-    source: str | None = None,
-    command: str | None = None,
-    each: str | None = None,
-    campaign: str | None = None,
-    workers: int | None = None,
-    job: dict[str, Any] | None = None,
+    bucket: _Bucket,
+    source: str = "",
+    command: str = "",
+    each: str = "",
+    campaign: _Id = "",
+    workers: _Count | None = None,
+    job: dict[str, Any] = _NOTHING,
 ) -> State[Collected]:
     """Run a campaign of independent jobs to its end and show how it went.
 
     Give either `source`, or `command` and `each`. A run with the id of an existing campaign goes on with it: what has
-    finished is not run again, and new jobs are added.
+    finished is not run again, and new jobs are added. Files are named by absolute paths on the machine of the Prefect
+    worker.
 
     Args:
-        bucket: URL of the runtime bucket, such as s3://bucket/prefix or a folder; all of it is kept there.
-        source: A folder of job files beside a sky template, or a campaign file, on the machine of the Prefect worker.
-        command: A command with placeholders such as {input}; one job for each row of the table.
-        each: The table (CSV, TSV or JSONL) or a range such as 0..999.
-        campaign: Id of the campaign; made from the flow run's id when not given.
+        bucket: URL of the runtime bucket, such as s3://bucket/prefix, or an absolute folder. All of the campaign is
+            kept there.
+        source: A folder of job files beside a sky template, or a campaign file.
+        command: A command with placeholders such as {input}; it makes one job for each row of the table.
+        each: The table (CSV, TSV or JSONL), or a range such as 0..999, whose integers are {n}.
+        campaign: Id of the campaign; made from the id of the flow run when not given.
         workers: Most workers at a time.
         job: Further keys of every job, as in a job file.
     """
-    log = get_run_logger()
-    name = campaign_of(campaign, str(current_run.id))
+    run_id = str(current_run.id)
     order = Order(
-        bucket=bucket, campaign=name, source=source, command=command, each=each, workers=workers, job=job or {}
+        bucket=bucket,
+        campaign=campaign_of(campaign, run_id),
+        source=source or None,
+        command=command or None,
+        each=each or None,
+        workers=workers,
+        job=job,
     )
-    collected = run_campaign(order, watch=ProgressArtifact(name), stages=stages())
-    show_summary(collected)
-    counts = ", ".join(f"{count} {state}" for state, count in collected.counts.items() if count)
-    log.info("campaign %s: %s", name, counts)
-    if collected.all_succeeded:
-        return Completed(message=counts, data=collected)
-    succeeded, total = collected.counts[JobState.SUCCEEDED.value], sum(collected.counts.values())
-    return Failed(message=f"{succeeded} of {total} jobs succeeded: {counts}")
+    try:
+        with show_logs(run_id):
+            return _run(order)
+    except GliderportError as error:
+        return Failed(message=str(error))
+
+
+def _run(order: Order) -> State[Collected]:
+    name = CampaignId(str(order.campaign))
+    collected = run_campaign(order, watch=ProgressArtifact(), stages=stages())
+    show_summary(open_runtime(Plan(name, order.bucket)), collected)
+    result = say_result(collected)
+    get_run_logger().info("campaign %s: %s", name, result)
+    return Completed(message=result, data=collected) if collected.all_succeeded else Failed(message=result)
