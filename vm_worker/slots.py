@@ -167,17 +167,12 @@ class Slots:
 
     def _look_ahead(self, attempt: Attempt) -> None:
         """Start the shell of a job that waits, if it can take this one's place."""
+        # All under the lock, lest two slots start one for the same job; spawning stops all threads anyway.
         with self._lock:
             coming = self._find_coming(attempt) if self._are_short and not self._is_closed else None
-        ahead = None if coming is None else self._trade.start_ahead(coming)
-        if coming is None or ahead is None:
-            return
-        with self._lock:
-            is_wanted = ref_of(coming) not in self._ahead and self._waiting.has(coming)
-            if is_wanted:
+            ahead = None if coming is None else self._trade.start_ahead(coming)
+            if coming is not None and ahead is not None:
                 self._ahead[ref_of(coming)] = ahead
-        if not is_wanted:
-            self._trade.discard(ahead)
 
     def _find_coming(self, attempt: Attempt) -> Assignment | None:
         if len(self._ahead) >= len(self._running):

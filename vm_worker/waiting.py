@@ -82,10 +82,6 @@ class WaitingJobs:
                 return next((each for _, each in line.jobs if ref_of(each) not in past), None)
         return None
 
-    def has(self, assignment: Assignment) -> bool:
-        """Say whether it waits; quick for the first ones only."""
-        return any(each is assignment for line in self._lines.values() for _, each in line.jobs)
-
     def remove(self, ref: AttemptRef) -> Assignment | None:
         """Remove and return the assignment of that attempt, or none if it does not wait here."""
         for line in self._lines.values():
