@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gliderport_prefect.campaign.replay import read_log
 from gliderport_prefect.protocol.records import LedgerRecord, Request, RequestKind, Span, timestamp
+from gliderport_prefect.store import list_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +31,7 @@ def append_request(runtime: Runtime, kind: RequestKind, *, jobs: Iterable[Span] 
         requested_by=f"{getpass.getuser()}@{socket.gethostname()}",
         jobs=tuple(jobs),
     )
-    number = sum(1 for _ in read_log(runtime, Request, log=runtime.keys.requests, start=1)) + 1
+    number = max(list_numbers(runtime.store, runtime.keys.requests), default=0) + 1
     while runtime.append(runtime.keys.requests, request, number=number) is not None:
         number += 1
     return number

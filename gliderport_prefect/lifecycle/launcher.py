@@ -55,8 +55,10 @@ _RECORD_BYTES = 4 * 1024 * 1024
 """About how large an inbox record may get."""
 _SPEC_BYTES = 300
 """About how large the rest of a spec is besides its script."""
-_SNAPSHOT_EVERY = 500
-"""Ledger records between two snapshots."""
+_SNAPSHOT_RECORDS = 500
+"""Ledger records between two snapshots, so that a take-over takes seconds."""
+_SNAPSHOT_ATTEMPTS = 50_000
+"""Settled attempts between two snapshots, for the same reason."""
 
 
 @dataclass
@@ -71,6 +73,7 @@ class Launcher:
     inboxes: Inboxes = field(init=False)
     outboxes: Outboxes = field(init=False)
     _snapshot_at: int = 0
+    _settled_since: int = 0
 
     def __post_init__(self) -> None:
         """Look at the bucket through the same view."""
@@ -92,24 +95,15 @@ class Launcher:
         Raises:
             Superseded: Another launcher has taken over.
         """
-        reading = self.outboxes.read()
-        self._hear(reading.news)
-        rules = SettlingRules(self.epoch, self.campaign.launcher.loss_limit, self.spec_of, self.runtime.clock.wall())
-        all_lost = {**self._silent(), **reading.unreadable, **lost}
-        record = decide_ledger(self.state, reading.news, lost=all_lost, rules=rules)
-        done = [
-            *reading.settled,
-            *(self.runtime.keys.outbox_record(each.session, each.number) for each in reading.news),
-        ]
-        if record is not None:
-            done += self._write_settlement(record)
-        elif reading.news:
-            self._refuse_superseded()
-        self.inboxes.tell_dead(reading.revenants)
-        if done:
-            self.runtime.store.delete(done)
+        listing = self.outboxes.list()
+        for batch in listing.batches[:-1]:
+            self._settle_batch(batch, lost=None)
+        newest = self._settle_batch(listing.batches[-1] if listing.batches else [], lost=lost)
+        self.inboxes.tell_dead(listing.revenants)
+        if listing.settled:
+            self.runtime.store.delete(listing.settled)
         self._snapshot_sometimes()
-        return bool(reading.news) or record is not None
+        return bool(listing.batches) or newest
 
     def hand_out(self) -> int:
         """Give waiting jobs to the sessions, ask some back, drain the harmful, and return how many were given."""
@@ -154,6 +148,25 @@ class Launcher:
 
     # --- settling -----------------------------------------------------------------------------------------------
 
+    def _settle_batch(self, batch: list[tuple[SessionId, int]], *, lost: dict[SessionId, str] | None) -> bool:
+        """Settle what these outbox records say, with the last of them also who is lost; return whether that was any.
+
+        Who is lost is decided when all have been heard.
+        """
+        reading = self.outboxes.read(batch)
+        self._hear(reading.news)
+        gone = reading.unreadable if lost is None else {**self._silent(), **reading.unreadable, **lost}
+        rules = SettlingRules(self.epoch, self.campaign.launcher.loss_limit, self.spec_of, self.runtime.clock.wall())
+        record = decide_ledger(self.state, reading.news, lost=gone, rules=rules)
+        done = [self.runtime.keys.outbox_record(each.session, each.number) for each in reading.news]
+        if record is not None:
+            done += self._write_settlement(record)
+        elif reading.news:
+            self._refuse_superseded()
+        if done:
+            self.runtime.store.delete(done)
+        return record is not None
+
     def _hear(self, news: list[News]) -> None:
         now = self.runtime.clock.monotonic()
         for each in news:
@@ -173,6 +186,7 @@ class Launcher:
         dead = [each.session for each in record.dead if each.session in self.state.sessions]
         floor, pruned = self.inboxes.prune()
         self.write_ledger(replace(record, floor=floor))
+        self._settled_since += len(record.settled)
         self.inboxes.tell_dead(dead)
         self.inboxes.cancel({each.report.job for each in record.settled if self.state.jobs.has_ended(each.report.job)})
         return pruned
@@ -191,9 +205,10 @@ class Launcher:
         )
 
     def _snapshot_sometimes(self) -> None:
-        if self.state.ledger_number - self._snapshot_at >= _SNAPSHOT_EVERY:
+        is_long = self.state.ledger_number - self._snapshot_at >= _SNAPSHOT_RECORDS
+        if is_long or self._settled_since >= _SNAPSHOT_ATTEMPTS:
             write_snapshot(self.runtime, self.state)
-            self._snapshot_at = self.state.ledger_number
+            self._snapshot_at, self._settled_since = self.state.ledger_number, 0
 
     # --- handing out --------------------------------------------------------------------------------------------
 

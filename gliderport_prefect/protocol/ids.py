@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import NewType
 
 from gliderport_prefect.errors import UserError
@@ -59,7 +60,7 @@ def parse_worker_name(text: str) -> WorkerName:
 
 def attempt_id(attempt: int, epoch: int) -> AttemptId:
     """Return the id of the given try (from 1) as assigned by the launcher of the epoch."""
-    return AttemptId(f"{attempt}.{epoch}")
+    return AttemptId(sys.intern(f"{attempt}.{epoch}"))  # a million first tries share one string
 
 
 def is_attempt_id(text: str) -> bool:

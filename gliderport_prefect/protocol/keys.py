@@ -123,7 +123,7 @@ class CampaignKeys:
             ProtocolError: The key is not one of an outbox record.
         """
         session, _, number = key[len(self.outbox) + 1 :].rpartition("-")
-        if not session or not number.isdecimal():
+        if not session or "/" in session or not number.isdecimal():
             message = f"object {key!r} is no outbox record; who else writes into this bucket?"
             raise ProtocolError(message)
         return SessionId(session), int(number)

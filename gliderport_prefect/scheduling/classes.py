@@ -54,7 +54,7 @@ class ClassRuns:
 
     def runs(self) -> Iterator[Run]:
         """Yield the runs of equal jobs, in order."""
-        ends = [*self._firsts[1:], self.total]
+        ends = [*self._firsts, self.total][1:]
         for first, end, kind in zip(self._firsts, ends, self._classes, strict=True):
             yield Run(end - first, kind.priority, kind.needs)
 

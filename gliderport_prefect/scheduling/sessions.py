@@ -25,7 +25,7 @@ _NOT_ITS_FAULT = FREE | {Outcome.CANCELLED, Outcome.TIMED_OUT, Outcome.OUT_OF_ME
 """Outcomes that say nothing about the health of the worker."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Held:
     """An attempt that lies with a session."""
 

@@ -66,7 +66,7 @@ class CampaignState:
     """Ledger number of the snapshot that this fold began with."""
     waiting: WaitingJobs = field(init=False)
     """Queued jobs; valid after `rebuild_queue`."""
-    _holders: dict[int, set[SessionId]] = field(default_factory=dict[int, set[SessionId]])
+    _holders: dict[int, tuple[SessionId, ...]] = field(default_factory=dict[int, tuple[SessionId, ...]])
 
     def __post_init__(self) -> None:
         """Start with an empty queue."""
@@ -244,13 +244,15 @@ class CampaignState:
         holder = self.sessions.get(session)
         if holder is not None and holder.has(job, attempt):
             holder.let_go(job)
-            self._holders[job].discard(session)
-            if not self._holders[job]:
-                del self._holders[job]
+            others = tuple(each for each in self._holders.pop(job) if each != session)
+            if others:
+                self._holders[job] = others
 
     def _hold(self, session: Session, job: int, *, held: Held) -> None:
         session.hold(job, held)
-        self._holders.setdefault(job, set()).add(session.id)
+        others = self._holders.get(job, ())
+        if session.id not in others:
+            self._holders[job] = (*others, session.id)
 
     # --- snapshots ----------------------------------------------------------------------------------------------
 

@@ -41,6 +41,30 @@ class Campaign(RuleBasedStateMachine):
     def begin(self, count: int, retries: int) -> None:
         self.world.submit(count, retries=retries, memory_bytes=0, priority=0)
         self.world.start_worker("worker-0001", cpus=2, memory_bytes=2**30, knows_predecessor=True)
+        self._make_room()
+        self.world.take_over(Fault())
+
+    # --- all together: what happens between two faults ---
+
+    @rule(outcomes=st.lists(st.none() | _OUTCOMES, min_size=1, max_size=3), hands_out=st.booleans())
+    def live_on(self, outcomes: list[Outcome | None], *, hands_out: bool) -> None:
+        world = self.world
+        for outcome in outcomes:
+            world.behaviour = lambda _, ends=outcome: ends
+            for driver in world.drivers[-1:]:
+                world.round(driver)
+            for crew in world.crews:
+                world.act(crew, SimulatedWorker.turn, Fault())
+        for driver in world.drivers[-1:]:
+            world.drive(driver, lambda launcher: launcher.settle(world.gone_sessions()), Fault())
+        for driver in world.drivers[-1:] if hands_out else []:
+            world.drive(driver, lambda launcher: launcher.hand_out(), Fault())
+
+    @rule(snapshots=st.booleans())
+    def replace_launcher(self, *, snapshots: bool) -> None:
+        for driver in self.world.drivers[-1:] if snapshots else []:
+            self.world.snapshot(driver, Fault())
+        self._make_room()
         self.world.take_over(Fault())
 
     # --- people ---
@@ -61,8 +85,7 @@ class Campaign(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def take_over(self, data: st.DataObject) -> None:
-        if len(self.world.drivers) > 2:
-            self.world.drop(self.world.drivers[0])
+        self._make_room()
         self.world.take_over(self._fault(data))
 
     @precondition(lambda self: self.world.drivers)
@@ -142,6 +165,10 @@ class Campaign(RuleBasedStateMachine):
 
     # --- draws ---
 
+    def _make_room(self) -> None:
+        if len(self.world.drivers) > 2:
+            self.world.drop(self.world.drivers[0])
+
     def _driver(self, which: int):  # noqa: ANN202
         return self.world.drivers[which % len(self.world.drivers)]
 
@@ -158,6 +185,7 @@ class Campaign(RuleBasedStateMachine):
         return Fault(at, kind, data.draw(st.sampled_from([self._others_take_over, self._workers_work]), label="others"))
 
     def _others_take_over(self) -> None:
+        self._make_room()
         self.world.take_over(Fault())
         if self.world.drivers:
             self.world.round(self.world.drivers[-1])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from gliderport_prefect.campaign.replay import replay, write_snapshot
+from gliderport_prefect.campaign.replay import read_log, replay, write_snapshot
 from gliderport_prefect.campaign.requests import append_request
 from gliderport_prefect.errors import StoreUnreachable, Superseded
 from gliderport_prefect.lifecycle.launcher import Launcher
@@ -20,6 +20,7 @@ from gliderport_prefect.protocol.records import (
     AttemptReport,
     InboxRecord,
     LauncherPolicy,
+    OutboxRecord,
     RequestKind,
     Span,
 )
@@ -186,6 +187,37 @@ class World:
             return
         store.on_create = lambda key, data: self._check_assignments(launcher, key, data)
         self.drivers.append(Driver(launcher, store))
+        self.check_view(launcher)
+
+    def check_view(self, launcher: Launcher) -> None:
+        """Compare what a launcher that has just taken over thinks of the living workers with what they have."""
+        ledger = self.bucket.ledger()
+        if ledger[-1].epoch != launcher.epoch:
+            return
+        known = LedgerAudit(self.succeeded)
+        known.run(ledger, launcher.state)
+        for session in launcher.state.sessions.values():
+            crew = next(each for each in self.crews if each.worker.session == session.id)
+            claimed = {(job, held.attempt) for job, held in session.held.items()}
+            phantoms = claimed - self._attempts_of(crew.worker)
+            if phantoms and not crew.is_gone and not crew.is_acting:
+                self.errors.append(f"epoch {launcher.epoch} thinks that {session.id} has {phantoms}")
+            started = {job for job, held in session.held.items() if held.started}
+            if started != {job for name, job in known.running if name == session.id}:
+                self.errors.append(f"epoch {launcher.epoch} thinks that {started} run at {session.id}")
+
+    def _attempts_of(self, worker: SimulatedWorker) -> set[tuple[int, str]]:
+        """Return the attempts that a worker has, will read of, or has told of to nobody yet."""
+        runtime, found = self.bucket.runtime(), set(worker.running)
+        found.update((each.job, each.attempt) for each in worker.queue)
+        for _, unread in read_log(runtime, InboxRecord, log=KEYS.inbox(worker.session), start=worker.read + 1):
+            found.update((each.job, each.attempt) for each in unread.assign)
+        for stored in runtime.store.list(KEYS.outbox):
+            if KEYS.parse_outbox(stored.key)[0] == worker.session:
+                said = runtime.read(OutboxRecord, stored.key)
+                assert said is not None
+                found.update((each.job, each.attempt) for each in (*said.finished, *said.returned))
+        return found
 
     def drive(self, driver: Driver, step: Callable[[Launcher], object], fault: Fault) -> None:
         """Let a launcher do one of its steps."""

@@ -1,0 +1,143 @@
+"""How the launcher's time, memory and requests grow with the number of jobs; simulated workers, a local folder.
+
+python tests/bench/launcher_scale.py 10000 100000 1000000
+
+Each size runs in a process of its own, so that its peak memory is its own; the simulated workers live in it too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from gliderport_prefect.campaign.replay import replay, write_snapshot
+from gliderport_prefect.campaign.runtime import Runtime
+from gliderport_prefect.campaign.specs import SpecReader
+from gliderport_prefect.lifecycle.launcher import take_over
+from gliderport_prefect.lifecycle.specs import submit_specs
+from gliderport_prefect.protocol.ids import JobId, parse_campaign_id
+from gliderport_prefect.protocol.jobspec import JobSpec
+from gliderport_prefect.protocol.keys import CampaignKeys
+from gliderport_prefect.protocol.outcomes import JobState
+from gliderport_prefect.protocol.records import Campaign, timestamp
+from gliderport_prefect.protocol.resources import Offer
+from gliderport_prefect.store import CountingStore, open_store
+from tests.simulated import SimulatedWorker
+
+_WORKERS = 100
+_OFFER = Offer(cpus=4, memory_bytes=2**34, disk_bytes=2**34)
+
+
+@dataclass
+class Figures:
+    """What one size costs."""
+
+    jobs: int
+    submitted_per_second: float
+    launcher_seconds: float
+    """Inside the launcher's steps, its requests included."""
+    campaign_seconds: float
+    """Workers included, which share the process."""
+    requests_per_job: float
+    """Of launcher and workers, all kinds, after submission."""
+    ledger_records: int
+    replay_seconds: float
+    """A take-over that reads the whole ledger."""
+    snapshot_replay_seconds: float
+    """The same from a snapshot at the ledger's end."""
+    peak_megabytes: int
+
+
+class Stopwatch:
+    """Adds up how long calls take."""
+
+    def __init__(self) -> None:
+        """Begin at nothing."""
+        self.seconds = 0.0
+
+    def time(self, act: Callable[[], object]) -> None:
+        """Call it and add its time."""
+        began = time.perf_counter()
+        act()
+        self.seconds += time.perf_counter() - began
+
+
+def measure(jobs: int, folder: Path) -> Figures:
+    """Run a campaign of that many jobs in the folder."""
+    store = open_store(folder, makes_root=True)
+    keys = CampaignKeys(parse_campaign_id("scale"))
+    submission, driving, all_of_it = Stopwatch(), Stopwatch(), Stopwatch()
+    submission.time(lambda: submit_specs(store, keys, jobs=_specs(jobs)))
+    counting = CountingStore(store)
+    runtime = Runtime(counting, keys)
+    runtime.create(keys.identity, Campaign(keys.campaign, runtime.token(), timestamp(0)))
+    all_of_it.time(lambda: _drive(runtime, driving, jobs))
+    requests = counting.total
+    whole, short = Stopwatch(), Stopwatch()
+    store.delete([stored.key for stored in store.list(keys.snapshots)])
+    whole.time(lambda: replay(runtime))
+    state = replay(runtime)
+    write_snapshot(runtime, state)
+    short.time(lambda: replay(runtime))
+    return Figures(
+        jobs,
+        round(jobs / submission.seconds),
+        round(driving.seconds, 2),
+        round(all_of_it.seconds, 2),
+        round(requests / jobs, 4),
+        state.ledger_number,
+        round(whole.seconds, 2),
+        round(short.seconds, 2),
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    )
+
+
+def _specs(jobs: int) -> Iterator[JobSpec]:
+    return (JobSpec(JobId(f"job-{number}"), run=f"process --number {number}") for number in range(jobs))
+
+
+def _drive(runtime: Runtime, driving: Stopwatch, jobs: int) -> None:
+    workers = [SimulatedWorker(runtime, f"worker-{number:04d}", _OFFER) for number in range(_WORKERS)]
+    for worker in workers:
+        worker.say_hello()
+    began = time.perf_counter()
+    launcher = take_over(runtime, SpecReader(runtime.store, runtime.keys).spec_of)
+    driving.seconds += time.perf_counter() - began
+    while launcher.state.jobs.unfinished:
+        driving.time(lambda: launcher.settle({}))
+        driving.time(launcher.hand_out)
+        for worker in workers:
+            worker.turn()
+    assert launcher.state.jobs.counts()[JobState.SUCCEEDED] == jobs
+
+
+def main(sizes: list[int]) -> None:
+    """Print the figures of each size and the growth from one to the next."""
+    earlier: Figures | None = None
+    spawn = multiprocessing.get_context("spawn")
+    for jobs in sizes:
+        with tempfile.TemporaryDirectory() as folder, spawn.Pool(1) as pool:
+            figures = pool.apply(measure, (jobs, Path(folder)))
+        print(json.dumps(asdict(figures)), flush=True)
+        if earlier is not None:
+            _print_growth(earlier, figures)
+        earlier = figures
+
+
+def _print_growth(smaller: Figures, larger: Figures) -> None:
+    for name in ("launcher_seconds", "replay_seconds", "peak_megabytes"):
+        ratio = getattr(larger, name) / max(getattr(smaller, name), 0.01)
+        exponent = math.log(ratio) / math.log(larger.jobs / smaller.jobs)
+        print(f"    {name}: × {ratio:.1f}, exponent {exponent:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main([int(size) for size in sys.argv[1:]] or [10_000, 100_000, 1_000_000])
