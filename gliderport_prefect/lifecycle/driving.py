@@ -26,7 +26,7 @@ class Pace:
     """After news."""
     longest: float = 1.0
     """While jobs run and nothing new comes."""
-    idle: float = 5.0
+    idle: float = 10.0
     """While no job waits or runs: outboxes then hold hellos and heartbeats only."""
     growth: float = 1.4
     """Factor from one look without news to the next."""
@@ -34,6 +34,11 @@ class Pace:
     """Between two looks at the site."""
     requests: float = 1.0
     """Between two looks for requests."""
+    idle_requests: float = 14.0
+    """The same while no job waits or runs, for one live session; the more sessions there are, the more often. With
+    the sessions' own looks that makes less than one request per second and session."""
+    feed: float = 0.1
+    """Between two looks at the feed while it is open; they cost no request."""
     note: float = 10.0
     """Between two progress notes."""
 
@@ -93,6 +98,10 @@ class _Due:
         self._next = now + self.seconds
         return True
 
+    def put_off(self, now: float, *, seconds: float) -> None:
+        """Let it be due in that time from now."""
+        self._next = now + seconds
+
     @property
     def at(self) -> float:
         """When it is due."""
@@ -113,17 +122,16 @@ class Distribution:
 
     def __post_init__(self) -> None:
         """Make everything due at once."""
-        self._site, self._requests = _Due(self.pace.site), _Due(self.pace.requests)
+        self._site, self._requests, self._outboxes = _Due(self.pace.site), _Due(self.pace.requests), _Due(0.0)
         self._note, self._noted, self._wait = _Due(self.pace.note), dict[str, int](), self.pace.shortest
 
     def run(self) -> dict[JobState, int]:
         """Go round until every job has ended and the campaign is not kept open."""
         clock, state = self.launcher.runtime.clock, self.launcher.state
         while self._has_work():
-            moved = self._round()
-            self._wait = self._next_wait(moved=moved)
+            self._round()
             if state.jobs.unfinished or self.feed.is_open():
-                clock.sleep(self._wait)
+                clock.sleep(self._pause())
         return self._finish()
 
     def _has_work(self) -> bool:
@@ -133,10 +141,19 @@ class Distribution:
             return True
         return self.launcher.follow_requests() and bool(state.jobs.unfinished)
 
-    def _round(self) -> bool:
+    def _round(self) -> None:
+        """Do what is due; news of any kind make everything due."""
         launcher, now = self.launcher, self.launcher.runtime.clock.monotonic()
         fed = self.feed.pour() and launcher.read_new_specs()
         asked = self._requests.is_due(now) and launcher.follow_requests()
+        if fed or asked or self._outboxes.is_due(now):
+            moved = self._look(now)
+            self._wait = self._next_wait(moved=bool(fed or asked or moved))
+            self._outboxes.put_off(launcher.runtime.clock.monotonic(), seconds=self._wait)
+        self._requests.seconds = self._request_interval()
+
+    def _look(self, now: float) -> bool:
+        launcher = self.launcher
         if self._site.is_due(now):
             self._lost = self.workforce.look(launcher.state)
         moved = launcher.settle(self._lost)
@@ -144,7 +161,7 @@ class Distribution:
         started = self.workforce.match(launcher.state)
         given = launcher.hand_out()
         self._tell(now, started=len(started))
-        return bool(fed or asked or moved or given or started)
+        return bool(moved or given or started)
 
     def _next_wait(self, *, moved: bool) -> float:
         if moved:
@@ -152,6 +169,18 @@ class Distribution:
         jobs = self.launcher.state.jobs
         longest = self.pace.longest if jobs.unfinished else self.pace.idle
         return min(self._wait * self.pace.growth, longest)
+
+    def _request_interval(self) -> float:
+        state = self.launcher.state
+        if state.jobs.unfinished:
+            return self.pace.requests
+        return max(self.pace.requests, self.pace.idle_requests / max(1, len(state.sessions)))
+
+    def _pause(self) -> float:
+        """Return for how long nothing is due."""
+        now = self.launcher.runtime.clock.monotonic()
+        due = min(self._requests.at, self._outboxes.at) - now
+        return max(0.0, min(due, self.pace.feed) if self.feed.is_open() else due)
 
     def _tell(self, now: float, *, started: int) -> None:
         state = self.launcher.state
