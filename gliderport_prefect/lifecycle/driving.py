@@ -34,7 +34,7 @@ class Pace:
     """Between two looks at the site."""
     requests: float = 1.0
     """Between two looks for requests."""
-    idle_requests: float = 14.0
+    idle_requests: float = 5.0
     """The same while no job waits or runs, for one live session; the more sessions there are, the more often. With
     the sessions' own looks that makes less than one request per second and session."""
     feed: float = 0.1
