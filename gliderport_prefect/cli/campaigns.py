@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from gliderport_prefect.board.campaigns import list_campaigns
 from gliderport_prefect.board.wording import say_place
+from gliderport_prefect.campaign.identity import list_campaigns
 from gliderport_prefect.cli.opening import bucket_option, default_bucket, json_option, open_bucket
 from gliderport_prefect.cli.tables import write_json, write_table
 

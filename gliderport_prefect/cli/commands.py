@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, _Place] = {
     "resume": _Place("resume:resume", "Go on with a campaign that nobody drives, or take it over."),
     "status": _Place("status:status", "Show where a campaign stands."),
     "jobs": _Place("jobs:jobs", "List jobs, by state, label or id."),
+    "results": _Place("results:results", "Show what the jobs told of themselves, in one table."),
     "logs": _Place("logs:logs", "Show what a job printed; -f follows it."),
     "workers": _Place("workers:workers", "List the workers of a campaign."),
     "cancel": _Place("requests:cancel", "End jobs, or the whole campaign."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gliderport_prefect.board.campaigns import list_campaigns
+from gliderport_prefect.campaign.identity import list_campaigns
 from gliderport_prefect.campaign.replay import read_campaign
 from gliderport_prefect.campaign.runtime import Runtime
 from gliderport_prefect.errors import StoreNotFound, UserError

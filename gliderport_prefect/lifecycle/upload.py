@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from gliderport_prefect.campaign.identity import write_identity
 from gliderport_prefect.campaign.requests import append_request
 from gliderport_prefect.lifecycle.blobs import BlobUploader
 from gliderport_prefect.lifecycle.plan import open_runtime
@@ -67,7 +68,7 @@ def create_campaign(runtime: Runtime, plan: Plan) -> bool:
         launcher=plan.launcher,
         origin=plan.origin,
     )
-    standing = runtime.create(runtime.keys.identity, campaign)
+    standing = write_identity(runtime, campaign)
     if standing is not None and standing.worker != plan.worker:
         _log.warning("campaign %s exists: its workers keep the policy with which it began", plan.campaign)
     return standing is None

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from typing import Literal
 
 CAMPAIGNS = "campaigns"
+INDEX = "index"
+"""Prefix of one small object per campaign, so that a listing of campaigns lists none of their objects."""
 _DIGITS = 8
+
+
+def index_key(campaign: CampaignId) -> str:
+    """Return the key under which the bucket's index has the campaign; create-only."""
+    return f"{INDEX}/{campaign}"
 
 
 def number_segment(number: int) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from gliderport_prefect.campaign.identity import write_identity
 from gliderport_prefect.campaign.runtime import Clock, Runtime
 from gliderport_prefect.campaign.specs import SpecReader
 from gliderport_prefect.lifecycle.launcher import Launcher, take_over
@@ -49,7 +50,7 @@ class Stage:
             origin="a test",
             launcher=LauncherPolicy(black_hole_limit=1000),
         )
-        self.runtime.create(self.runtime.keys.identity, identity)
+        write_identity(self.runtime, identity)
         submit_specs(self.runtime.store, self.runtime.keys, jobs=map(parse_job, jobs))
         self.launcher: Launcher | None = None
         self.workers: list[SimulatedWorker] = []

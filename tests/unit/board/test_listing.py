@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from gliderport_prefect.board.campaigns import list_campaigns
 from gliderport_prefect.board.listing import last_lines, list_failures, list_jobs
 from gliderport_prefect.board.names import Selection, find_job
 from gliderport_prefect.board.summary import list_workers, summarize
 from gliderport_prefect.board.view import look, look_again
+from gliderport_prefect.campaign.identity import list_campaigns
 from gliderport_prefect.campaign.requests import append_request
 from gliderport_prefect.errors import UserError
+from gliderport_prefect.protocol.ids import CampaignId
+from gliderport_prefect.protocol.keys import index_key
 from gliderport_prefect.protocol.outcomes import JobState
 from gliderport_prefect.protocol.records import RequestKind, StreamLog
 from tests.unit.board.stage import Stage, fails, many, publishes
@@ -136,9 +138,9 @@ def test_the_campaign_begun_last_comes_first(tmp_path: Path) -> None:
     assert [each.campaign for each in list_campaigns(stages[0].runtime.store)] == ["newest", "new", "old"]
 
 
-def test_a_folder_without_an_identity_is_no_campaign(tmp_path: Path) -> None:
+def test_a_campaign_that_never_got_its_identity_is_not_listed(tmp_path: Path) -> None:
     stage = Stage(tmp_path, many(1))
-    stage.runtime.store.create("campaigns/half/specs/00000001", b"{}")
+    stage.runtime.store.create(index_key(CampaignId("half")), b"{}")
     assert [each.campaign for each in list_campaigns(stage.runtime.store)] == ["demo"]
 
 
