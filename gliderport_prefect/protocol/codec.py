@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import types
 from collections.abc import Callable
 from enum import Enum
@@ -23,8 +24,13 @@ _SCALARS = (str, int, float, bool, type(None))
 
 
 def encode(record: object) -> bytes:
-    """Return the record as one line of UTF-8 JSON without a line end."""
-    return json.dumps(to_wire(record), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    """Return the record as one line of UTF-8 JSON without a line end.
+
+    Raises:
+        ValueError: It holds a number that JSON has not (NaN, infinity), which nobody could read.
+    """
+    text = json.dumps(to_wire(record), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
 
 
 def decode(kind: type[Record], data: bytes | str, *, where: str) -> Record:
@@ -39,8 +45,8 @@ def decode(kind: type[Record], data: bytes | str, *, where: str) -> Record:
         ProtocolError: It is no JSON, or lacks a field, or a field has another type than expected.
     """
     try:
-        return from_wire(kind, json.loads(data))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        return from_wire(kind, json.loads(data, parse_constant=_refuse_constant))
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         message = f"{where} holds no readable {kind.__name__} ({error!r:.200}); was it written by something else?"
         raise ProtocolError(message) from error
 
@@ -133,8 +139,21 @@ def _scalar(kind: Any) -> Convert:
     if kind is Any:
         return lambda wire: wire
     if kind is float:
-        return lambda wire: float(_expect((int, float), wire))
+        return _finite
     return lambda wire: _expect(kind, wire)
+
+
+def _finite(wire: Any) -> float:
+    number = float(_expect((int, float), wire))
+    if not math.isfinite(number):
+        message = f"expected a finite number, got {number}"
+        raise ValueError(message)
+    return number
+
+
+def _refuse_constant(name: str) -> None:
+    message = f"{name} is no number in JSON"
+    raise ValueError(message)
 
 
 def _of_length(length: int, wire: Any) -> Any:

@@ -1,10 +1,6 @@
 """How attempts end, in which states jobs are, and who pays for a failure.
 
-QUEUED ──assigned──▶ ASSIGNED ──started──▶ RUNNING ──settled──▶ SUCCEEDED
-▲                     │                     │
-│                     ├──returned───────────┤                 FAILED ──retry request──▶ QUEUED
-└─────────────────────┴──lost, or to be ────┴──settled──▶     QUARANTINED ──────┤
-tried again                          CANCELLED ────────┘
+`README.md` beside this file draws the way of a job through its states.
 """
 
 from __future__ import annotations
