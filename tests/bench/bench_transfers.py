@@ -1,8 +1,5 @@
 """How fast files reach a local S3 server, beside the best public clients.
 
-    python -m tests.bench.transfers                       # 1 GiB and 10,000 files of 4 KiB
-    python -m tests.bench.transfers --size-mib 64 --files 500
-
 Every client runs as a process of its own against one radosgw, tuned for
 parallel transfers; figures compare only within one run. The clients are
 rclone (from PATH, or its Debian package unpacked below `build/`) and awscli
@@ -11,18 +8,19 @@ rclone (from PATH, or its Debian package unpacked below `build/`) and awscli
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gliderport_prefect.store import download_many, open_store, upload_many
+import pytest
+
+from gliderport_prefect.store import open_store
+from tests.bench.figures import Figure
 from tests.s3server import RadosGateway, S3Root
 
 _BUILD = Path(__file__).resolve().parents[2] / "build" / "clients"
@@ -52,7 +50,7 @@ class Client:
         if self.name == "awscli":
             return [self.program, "s3", "cp", "--quiet", *(["--recursive"] if is_folder else []), source, target]
         kind = "folder" if is_folder else "file"
-        return [self.program, "-m", "tests.bench.transfers", "--copy", kind, source, target]
+        return [self.program, "-m", "tests.bench.own_client", kind, source, target]
 
 
 @dataclass(frozen=True)
@@ -65,43 +63,52 @@ class Measured:
     """Its largest resident set."""
 
 
-def main() -> None:
-    """Measure, and print the table."""
-    arguments = _parse_arguments()
-    if arguments.copy:
-        _copy(arguments.copy[0], source=arguments.copy[1], target=arguments.copy[2])
-        return
-    with tempfile.TemporaryDirectory() as work, RadosGateway(memory_mib=6 * arguments.size_mib + 4096) as server:
-        folder = Path(work)
-        _make_sources(folder, size_mib=arguments.size_mib, files=arguments.files)
-        clients = list(_find_clients(server.make_root(), folder))
-        _compare(clients, server, folder=folder, title=f"one file of {arguments.size_mib} MiB", is_folder=False)
-        _compare(clients, server, folder=folder, title=f"{arguments.files} files of 4 KiB", is_folder=True)
+@dataclass(frozen=True)
+class Load:
+    """What is copied."""
+
+    title: str
+    """For the table."""
+    source: Path
+    """A file, or a folder of files."""
 
 
-def _compare(clients: list[Client], server: RadosGateway, *, folder: Path, title: str, is_folder: bool) -> None:
+@pytest.mark.s3
+@pytest.mark.timeout(900)
+def test_inputs_reach_a_server_nearly_as_fast_as_the_best_client_brings_them(
+    tmp_path: Path, sized: Callable[[int], int], show: Callable[..., None]
+) -> None:
+    size_mib, files = sized(1024), sized(10_000)
+    large, small = _make_sources(tmp_path, size_mib=size_mib, files=files)
+    with RadosGateway(memory_mib=6 * size_mib + 4096) as server:
+        clients = list(_find_clients(server.make_root(), tmp_path))
+        figures = [
+            *_compare(clients, server, load=Load(f"a file of {size_mib} MiB", large)),
+            *_compare(clients, server, load=Load(f"{files:,} files of 4 KiB", small)),
+        ]
+    show(*figures)
+
+
+def _compare(clients: list[Client], server: RadosGateway, *, load: Load) -> Iterator[Figure]:
     ups: dict[str, Measured] = {}
     downs: dict[str, Measured] = {}
-    source = str(folder / ("small" if is_folder else "large"))
+    is_folder = load.source.is_dir()
     for client in clients:
         root = server.make_root()
-        target, back = f"{root.url}/copy", folder / "back"
-        ups[client.name] = _measure(client, client.copy_command(source, target, is_folder=is_folder))
+        target, back = f"{root.url}/copy", load.source.parent / "back"
+        ups[client.name] = _measure(client, client.copy_command(str(load.source), target, is_folder=is_folder))
         downs[client.name] = _measure(client, client.copy_command(target, str(back), is_folder=is_folder))
-        _check_equal(Path(source), back)
+        _check_equal(load.source, back)
         _clear(root, back)
-    _report(f"{title}, up", ups)
-    _report(f"{title}, down", downs)
+    yield _judge(f"{load.title}, up: rate / best other client's", ups, goal=_GOAL)
+    yield _judge(f"{load.title}, down: rate / best other client's", downs, goal=None)
 
 
-def _report(title: str, measured: dict[str, Measured]) -> None:
-    print(f"\n{title}")
-    for name, result in sorted(measured.items(), key=lambda item: item[1].seconds):
-        print(f"  {name:12} {result.seconds:8.2f} s   peak {result.peak_mib:6.0f} MiB")
-    best = min((result.seconds, name) for name, result in measured.items() if name != "gliderport")
-    ratio = best[0] / measured["gliderport"].seconds
-    verdict = "reached" if ratio >= _GOAL else "MISSED"
-    print(f"  speed of gliderport / {best[1]}: {ratio:.2f} (goal {_GOAL}: {verdict})")
+def _judge(title: str, measured: dict[str, Measured], *, goal: float | None) -> Figure:
+    best = min(result.seconds for name, result in measured.items() if name != "gliderport")
+    in_order = sorted(measured.items(), key=lambda item: item[1].seconds)
+    detail = ", ".join(f"{name} {each.seconds:.2f} s ({each.peak_mib:.0f} MiB)" for name, each in in_order)
+    return Figure(title, best / measured["gliderport"].seconds, "", goal, detail=detail)
 
 
 def _measure(client: Client, command: list[str]) -> Measured:
@@ -114,26 +121,14 @@ def _measure(client: Client, command: list[str]) -> Measured:
     return Measured(time.monotonic() - started_at, usage.ru_maxrss / 1024)
 
 
-def _copy(kind: str, *, source: str, target: str) -> None:
-    """Be the client `gliderport`: what the upload and stage-in steps do."""
-    is_upload = target.startswith("s3://")
-    store = open_store(target if is_upload else source)
-    if is_upload:
-        paths = sorted(Path(source).iterdir()) if kind == "folder" else [Path(source)]
-        upload_many(store, [(path, path.name) for path in paths])
-        return
-    back = Path(target)
-    objects = store.list()
-    download_many(store, [(o.key, back / o.key if kind == "folder" else back) for o in objects])
-
-
-def _make_sources(folder: Path, *, size_mib: int, files: int) -> None:
+def _make_sources(folder: Path, *, size_mib: int, files: int) -> tuple[Path, Path]:
     with (folder / "large").open("wb") as large:
         for _ in range(size_mib):
             large.write(os.urandom(_MIB))
     (folder / "small").mkdir()
     for n in range(files):
         (folder / "small" / f"{n:06d}").write_bytes(os.urandom(_SMALL_BYTES))
+    return folder / "large", folder / "small"
 
 
 def _check_equal(source: Path, back: Path) -> None:
@@ -195,15 +190,3 @@ def _find_rclone() -> Path:
         package = next(unpacked.glob("rclone_*.deb"))
         subprocess.run(["dpkg", "-x", str(package), str(unpacked)], check=True)
     return unpacked / "usr/bin/rclone"
-
-
-def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size-mib", type=int, default=1024, help="size of the large file")
-    parser.add_argument("--files", type=int, default=10_000, help="number of small files")
-    parser.add_argument("--copy", nargs=3, metavar=("KIND", "SOURCE", "TARGET"), help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()
