@@ -14,6 +14,6 @@ found = {
     "lines": sum(bool(line.strip()) for line in text.splitlines()),
     "different_words": len(counted),
     "longest_word": max(words, key=len),
-    "most_frequent": dict(counted.most_common(5)),
+    "most_frequent": " ".join(word for word, _ in counted.most_common(5)),
 }
 print(json.dumps(found, indent=2))
