@@ -21,7 +21,7 @@ from gliderport_prefect.artifacts import ProgressArtifact, say_result, show_logs
 from gliderport_prefect.errors import GliderportError
 from gliderport_prefect.lifecycle.collect import Collected
 from gliderport_prefect.lifecycle.order import Order
-from gliderport_prefect.lifecycle.plan import Plan, open_runtime
+from gliderport_prefect.lifecycle.plan import Plan, open_runtime, plan_of
 from gliderport_prefect.lifecycle.run import run_campaign
 from gliderport_prefect.lifecycle.teardown import teardown
 from gliderport_prefect.protocol.ids import MAX_ID_LENGTH, CampaignId
@@ -43,7 +43,7 @@ def end_workers(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None: 
     """End the workers of a cancelled run. Prefect calls this in another process than the flow's."""
     given = flow_run.parameters
     campaign = campaign_of(given.get("campaign"), flow_run.id)
-    ended = teardown(Plan(CampaignId(campaign), given["bucket"]))
+    ended = teardown(plan_of(open_runtime(Plan(CampaignId(campaign), given["bucket"]))))
     flow_run_logger(flow_run, flow).info("ended %d workers of campaign %s", ended, campaign)
 
 

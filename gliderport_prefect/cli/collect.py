@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from gliderport_prefect.board.wording import say_counts, say_place
-from gliderport_prefect.cli.driving import plan_of
 from gliderport_prefect.cli.opening import bucket_option, campaign_argument, json_option, open_campaign
 from gliderport_prefect.cli.tables import write_json
 from gliderport_prefect.lifecycle import collect as stage
+from gliderport_prefect.lifecycle.plan import plan_of
 from gliderport_prefect.protocol.outcomes import JobState
 
 

@@ -13,7 +13,6 @@ import click
 from gliderport_prefect.board.progress import Standing
 from gliderport_prefect.board.view import look
 from gliderport_prefect.board.wording import say_counts, say_place
-from gliderport_prefect.campaign.replay import read_campaign
 from gliderport_prefect.cli.exits import Exit, exit_of_jobs
 from gliderport_prefect.cli.failures import write_failures
 from gliderport_prefect.cli.opening import say_command
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from gliderport_prefect.board.progress import ProgressView
-    from gliderport_prefect.campaign.runtime import Runtime
     from gliderport_prefect.lifecycle.driving import Progress
     from gliderport_prefect.lifecycle.order import Order
 
@@ -141,21 +139,6 @@ def _tell_failures(plan: Plan) -> None:
     read = say_command("logs", f"{plan.campaign} JOB", bucket=plan.bucket)
     again = say_command("retry", plan.campaign, bucket=plan.bucket)
     click.echo(f"\nall that a job printed: {read}\nonce mended: {again}")
-
-
-def plan_of(runtime: Runtime) -> Plan:
-    """Return the plan by which the campaign in the bucket runs."""
-    found = read_campaign(runtime)
-    return Plan(
-        campaign=found.campaign,
-        bucket=runtime.store.url,
-        site=found.site,
-        site_options=found.site_options,
-        sky_template=found.sky_template,
-        worker=found.worker,
-        launcher=found.launcher,
-        origin=found.origin,
-    )
 
 
 @contextmanager

@@ -13,13 +13,14 @@ from gliderport_prefect.board.view import look
 from gliderport_prefect.campaign.replay import replay
 from gliderport_prefect.campaign.requests import append_request, is_answered
 from gliderport_prefect.campaign.specs import SpecReader
-from gliderport_prefect.cli.driving import Drive, plan_of
+from gliderport_prefect.cli.driving import Drive
 from gliderport_prefect.cli.exits import Exit
 from gliderport_prefect.cli.jobs import make_selection
 from gliderport_prefect.cli.launchers import is_alive
 from gliderport_prefect.cli.opening import bucket_option, open_campaign, say_command, states_option
 from gliderport_prefect.errors import UserError
 from gliderport_prefect.lifecycle.launcher import take_over
+from gliderport_prefect.lifecycle.plan import plan_of
 from gliderport_prefect.protocol.outcomes import TERMINAL_STATES, JobState
 from gliderport_prefect.protocol.records import RequestKind
 from gliderport_prefect.scheduling.state import spans_of

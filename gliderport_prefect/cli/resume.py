@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
-from gliderport_prefect.cli.driving import Drive, plan_of
+from gliderport_prefect.cli.driving import Drive
 from gliderport_prefect.cli.launchers import refuse_second_launcher
 from gliderport_prefect.cli.opening import bucket_option, campaign_argument, json_option, open_campaign
+from gliderport_prefect.lifecycle.plan import plan_of
 
 
 @click.command()

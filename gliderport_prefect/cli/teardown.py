@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from gliderport_prefect.cli.driving import plan_of
 from gliderport_prefect.cli.launchers import refuse_second_launcher
 from gliderport_prefect.cli.opening import bucket_option, campaign_argument, json_option, open_campaign
 from gliderport_prefect.cli.tables import write_json
 from gliderport_prefect.lifecycle import teardown as stage
+from gliderport_prefect.lifecycle.plan import plan_of
 
 
 @click.command()

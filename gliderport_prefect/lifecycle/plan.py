@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gliderport_prefect.campaign.replay import read_campaign
 from gliderport_prefect.campaign.runtime import Runtime
 from gliderport_prefect.protocol.ids import CampaignId
 from gliderport_prefect.protocol.keys import CampaignKeys
@@ -48,6 +49,25 @@ class Plan:
 def open_runtime(plan: Plan) -> Runtime:
     """Return the campaign's place in its bucket; a folder of this machine is made when it is missing."""
     return Runtime(open_bucket(plan.bucket), CampaignKeys(plan.campaign))
+
+
+def plan_of(runtime: Runtime) -> Plan:
+    """Return the plan by which the campaign in the bucket runs.
+
+    Raises:
+        UserError: There is no such campaign.
+    """
+    found = read_campaign(runtime)
+    return Plan(
+        campaign=found.campaign,
+        bucket=runtime.store.url,
+        site=found.site,
+        site_options=found.site_options,
+        sky_template=found.sky_template,
+        worker=found.worker,
+        launcher=found.launcher,
+        origin=found.origin,
+    )
 
 
 def open_bucket(url: str) -> Store:

@@ -21,7 +21,7 @@ from gliderport_prefect.protocol.resources import Offer
 from gliderport_prefect.sites.seam import SiteWorker, WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from gliderport_prefect.store import Store
@@ -123,6 +123,7 @@ class LocalSite:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
+                    env=_environment(os.environ),
                     start_new_session=True,
                 )
         except OSError as error:
@@ -164,6 +165,11 @@ class LocalSite:
 
     def _existing_parent(self) -> Path:
         return next(each for each in [self._folder, *self._folder.parents] if each.exists())
+
+
+def _environment(own: Mapping[str, str]) -> dict[str, str]:
+    """Return what workers and their jobs inherit: all but what tells a Prefect flow run which it is."""
+    return {name: value for name, value in own.items() if not name.startswith("PREFECT_")}
 
 
 def _kill_tree(process: psutil.Process) -> None:

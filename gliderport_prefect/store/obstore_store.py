@@ -7,11 +7,11 @@ abort the process at exit in one run of ten.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -23,6 +23,7 @@ from gliderport_prefect.store.seam import StoredObject
 from gliderport_prefect.store.translation import Failure, is_missing_bucket, translate
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 _LIST_CHUNK = 1000
@@ -92,7 +93,8 @@ class ObstoreStore:
         below = check_prefix(prefix)
         with self._translated("list", below or "all keys"):
             # obstore's overloads name types of a package that it does not need.
-            chunks = obstore.list(self._clients.control, below or None, chunk_size=_LIST_CHUNK)  # pyright: ignore[reportUnknownMemberType]
+            stream = obstore.list(self._clients.control, below or None, chunk_size=_LIST_CHUNK)  # pyright: ignore[reportUnknownMemberType]
+            chunks = cast("Iterator[Sequence[ObjectMeta]]", stream)
             return sorted(StoredObject(meta["path"], meta["size"]) for chunk in chunks for meta in chunk)
 
     def delete(self, keys: Sequence[str]) -> None:

@@ -35,4 +35,4 @@ def test_only_the_columns_that_are_named_are_shown_and_the_one_that_sorts() -> N
 
 def test_a_column_that_is_not_there_is_an_error_that_helps() -> None:
     with pytest.raises(UserError, match=r"result\.accuracy"):
-        rank(ROWS, sort="result.acuracy")
+        rank(ROWS, sort="result.accurate")
