@@ -103,8 +103,7 @@ def test_the_commands_for_prefect_name_what_is_deployed() -> None:
     flows = (REPOSITORY / "gliderport_prefect" / "flows.py").read_text()
     flow = re.search(r'@flow\(name="([^"]+)"', flows)
     assert flow is not None
-    assert f"prefect work-pool create {deployment['work_pool']['name']} --type process\n" in script
-    assert f"prefect worker start --pool {deployment['work_pool']['name']}\n" in script
+    assert f"prefect worker start --pool {deployment['work_pool']['name']} --type process\n" in script
     assert f"prefect deployment run {flow[1]}/{deployment['name']} " in script
     for name in re.findall(r"--param (\w+)=", script):
         assert re.search(rf"^    {name}: ", flows, re.MULTILINE), f"the flow has no parameter {name}"
