@@ -17,7 +17,7 @@ def parse_size(value: object) -> int:
         ValueError: It is no such size; a bare number above 0 is none, because its unit would be a guess.
     """
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if value == 0:
+    if value == 0 and not isinstance(value, bool):
         return 0
     if match is None or not (match[2] or match[4]):
         message = f"{value!r} is no size with a unit; write for example '4GiB' or '500MB'"

@@ -329,7 +329,7 @@ def test_the_next_launcher_sends_a_cancellation_that_the_last_one_did_not(bucket
     ask(bucket, RequestKind.CANCEL)
     dying = FaultyStore(bucket.store)
     launcher = bucket.take_over(dying)
-    dying.arm(Fault(4, "crash"))
+    dying.arm(Fault(3, "crash"))
     with pytest.raises(StoreUnreachable):
         launcher.follow_requests()
     assert bucket.ledger()[-1].cancelled

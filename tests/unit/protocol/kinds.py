@@ -54,7 +54,7 @@ def records_of(kind: object) -> st.SearchStrategy[Any]:
         return st.lists(records_of(arguments[0]), max_size=3).map(tuple)
     if origin is dict:
         return st.dictionaries(st.text(), records_of(arguments[1]), max_size=3)
-    return st.sampled_from(kind) if isinstance(kind, EnumMeta) else _dataclass(kind)
+    return st.sampled_from(list[Any](kind)) if isinstance(kind, EnumMeta) else _dataclass(kind)
 
 
 def _dataclass(kind: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401
