@@ -17,6 +17,7 @@ from gliderport_prefect.store.seam import Store
 from vm_worker.health import StoreHealth
 
 FASTEST_SECONDS = 0.1
+FED_SECONDS = 1.0
 IDLE_SECONDS = 1.45
 SATED_SECONDS = 10.0
 _SLOWDOWN = 1.5
@@ -31,9 +32,9 @@ class Pace:
     def __init__(self) -> None:
         self._seconds = FASTEST_SECONDS
 
-    def quicken(self) -> None:
-        """Look soon: something moves."""
-        self._seconds = FASTEST_SECONDS
+    def quicken(self, *, is_sated: bool = False) -> None:
+        """Look soon: something moves. Not that soon when the queue has just been filled."""
+        self._seconds = FED_SECONDS if is_sated else FASTEST_SECONDS
 
     def next_seconds(self, *, is_sated: bool) -> float:
         """Return the wait before the next look after one that found nothing."""
@@ -76,7 +77,7 @@ class Inbox:
         """
         while not self._is_over:
             if self._read_all():
-                self._pace.quicken()
+                self._pace.quicken(is_sated=is_sated())
             if self._hunger.wait(self._pace.next_seconds(is_sated=is_sated())):
                 # Jobs that take a millisecond each must not cause a look each.
                 self._pause.wait(FASTEST_SECONDS)

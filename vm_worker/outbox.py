@@ -19,7 +19,7 @@ from gliderport_prefect.store.seam import Store
 from vm_worker.health import StoreHealth
 from vm_worker.news import NewsDesk
 
-_FLUSH_SECONDS = 0.5
+_FLUSH_SECONDS = 0.8
 _PAUSE_SECONDS = 1.0
 _TOKEN_BYTES = 8
 

@@ -23,6 +23,7 @@ from vm_worker.waiting import WaitingJobs, need_of, ref_of
 
 _RATE_JOBS = 50
 _SATED_SECONDS = 2.0
+_HUNGRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Slots:
     def is_sated(self) -> bool:
         """Say whether the queue holds enough for a while, at the pace of the last jobs."""
         with self._lock:
-            return not self._is_low()
+            return not self._runs_out_within(_SATED_SECONDS)
 
     def accept(self, assignments: Sequence[Assignment]) -> list[Assignment]:
         """Queue them and start what fits; return them again if nothing more is to start."""
@@ -148,7 +149,7 @@ class Slots:
         with self._lock:
             if self._waiting and self._can_start():
                 self._engage_threads()
-            is_low = self._is_low()
+            is_low = self._runs_out_within(_HUNGRY_SECONDS)
         if is_low:
             self.on_low_queue()
 
@@ -215,12 +216,12 @@ class Slots:
             self._trade.discard(ahead)
         return self._waiting.remove(ref)
 
-    def _is_low(self) -> bool:
+    def _runs_out_within(self, seconds: float) -> bool:
         queued = len(self._waiting)
         if queued < len(self._running) or not self._starts:
             return True
         rate = len(self._starts) / max(1e-3, time.monotonic() - self._starts[0])
-        return queued < rate * _SATED_SECONDS
+        return queued < rate * seconds
 
 
 def _ignore() -> None:

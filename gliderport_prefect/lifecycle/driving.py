@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,6 +11,7 @@ from gliderport_prefect.protocol.ids import SessionId
 from gliderport_prefect.protocol.keys import number_segment, parse_number
 from gliderport_prefect.protocol.outcomes import JobState
 from gliderport_prefect.protocol.records import Death, LedgerRecord, ProgressNote, timestamp
+from gliderport_prefect.scheduling.matching import backlog_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +26,8 @@ class Pace:
 
     shortest: float = 0.1
     """After news."""
+    calm: float = 0.25
+    """After news: part of the time for which even the session with the least work has enough."""
     longest: float = 1.0
     """While jobs run and nothing new comes."""
     idle: float = 10.0
@@ -165,10 +169,15 @@ class Distribution:
 
     def _next_wait(self, *, moved: bool) -> float:
         if moved:
-            return self.pace.shortest
+            return min(max(self.pace.shortest, self.pace.calm * self._least_backlog()), self.pace.longest)
         jobs = self.launcher.state.jobs
         longest = self.pace.longest if jobs.unfinished else self.pace.idle
         return min(self._wait * self.pace.growth, longest)
+
+    def _least_backlog(self) -> float:
+        sessions = self.launcher.state.sessions.values()
+        backlogs = (backlog_seconds(each) for each in sessions if not each.draining)
+        return min((each for each in backlogs if each < math.inf), default=0.0)
 
     def _request_interval(self) -> float:
         state = self.launcher.state

@@ -85,8 +85,8 @@ def decide_recalls(sessions: Sequence[Session]) -> list[Recall]:
     if not room:
         return []
     recalls: list[Recall] = []
-    for session in sorted(sessions, key=_backlog_seconds, reverse=True):
-        if _backlog_seconds(session) <= _WORTH_RECALL_SECONDS or len(recalls) >= sum(room):
+    for session in sorted(sessions, key=backlog_seconds, reverse=True):
+        if backlog_seconds(session) <= _WORTH_RECALL_SECONDS or len(recalls) >= sum(room):
             break
         recalls.extend(_spare(session, most=sum(room) - len(recalls)))
     return [each for each in recalls if _fits_elsewhere(each, sessions)]
@@ -96,7 +96,7 @@ def _free(session: Session) -> int:
     return max(1, math.floor((1 - session.load) * session.offer.cpus))
 
 
-def _backlog_seconds(session: Session) -> float:
+def backlog_seconds(session: Session) -> float:
     """Return about how long the session needs to get to its newest assignment; long when nothing is known."""
     if session.load <= 1:
         return 0.0

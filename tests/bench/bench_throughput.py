@@ -30,7 +30,8 @@ def test_short_jobs_run_nearly_as_fast_as_a_bare_loop_spawns_them(
         with local_campaign(tmp_path / str(number), workers=2, cpus=1) as campaign:
             campaign.submit(commands("true", jobs))
             campaign.drive()
-            requests = campaign.store.total + campaign.worker_requests().total()
+            theirs = campaign.worker_requests()
+            requests = campaign.store.total + theirs.total()
             _check_all_is_there(campaign, jobs)
         after = run_bare("true", bare_jobs)
         # The machine is shared: what it gave just before and just after is what it gave meanwhile.
@@ -39,6 +40,7 @@ def test_short_jobs_run_nearly_as_fast_as_a_bare_loop_spawns_them(
         cpu_ratios.append(_bare_cpu(before, after) / (_cpu(campaign) / jobs))
         costs.append(requests / jobs)
         print(f"{rate:.0f} jobs/s, bare {before.rate:.0f} and {after.rate:.0f}; {_describe_cpu(campaign, jobs)}")
+        print(f"requests of the launcher {dict(campaign.store.counts)}, of the workers {dict(theirs)}")
         before = after
     rounds = f"of {_ROUNDS} × {jobs:,} jobs `true`, 2 workers of 1 cpu"
     show(
