@@ -113,7 +113,7 @@ format: setup ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
 
 .PHONY: bench
-bench: setup ## Measure the figures that the README names (minutes)
+bench: setup ## Measure speed, gaps, latency, requests and scale beside bare loops and public clients (minutes)
 	@$(BIN)/pytest tests/bench -o python_files='bench_*.py' -p no:randomly --timeout=1800 -s $(PYTEST_ARGS)
 
 .PHONY: constraints

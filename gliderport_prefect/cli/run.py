@@ -37,7 +37,7 @@ _SCRIPT_SHOWN = 100
 @click.option("--take-over", is_flag=True, help="Drive the campaign from here even if another process does.")
 @json_option
 def run(*, dry_run: bool, results: Path | None, take_over: bool, as_json: bool, **written: Any) -> int:  # noqa: ANN401 - click's values
-    r"""Run a campaign from start to end.
+    """Run a campaign from start to end.
 
     SOURCE is a folder of job files beside a sky template, a campaign file, or a file of jobs. With --each it is a
     COMMAND with placeholders instead.
@@ -49,7 +49,7 @@ def run(*, dry_run: bool, results: Path | None, take_over: bool, as_json: bool, 
 
     The same source always makes the same campaign: run again, it goes on, adds new jobs and repeats nothing that
     succeeded.
-    """
+    """  # noqa: D301 - click takes the control character for "leave these lines as they are"
     order = make_order(written)
     if dry_run:
         return _show_plan(order, as_json=as_json)

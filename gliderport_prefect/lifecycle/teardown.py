@@ -6,8 +6,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from gliderport_prefect.campaign.replay import replay
+from gliderport_prefect.campaign.specs import SpecReader
 from gliderport_prefect.errors import SiteError
 from gliderport_prefect.lifecycle.deletion import delete_inputs
+from gliderport_prefect.lifecycle.launcher import take_over
 from gliderport_prefect.lifecycle.opening import open_site
 from gliderport_prefect.lifecycle.plan import open_runtime
 from gliderport_prefect.sites.seam import WorkerState
@@ -15,6 +17,7 @@ from gliderport_prefect.sites.seam import WorkerState
 if TYPE_CHECKING:
     from gliderport_prefect.campaign.runtime import Runtime
     from gliderport_prefect.lifecycle.plan import Plan
+    from gliderport_prefect.scheduling.state import CampaignState
     from gliderport_prefect.sites.seam import Site, SiteWorker
 
 _log = logging.getLogger(__name__)
@@ -33,6 +36,8 @@ def teardown(plan: Plan) -> int:
     ended = _stop_workers(site)
     site.forget()
     state = replay(runtime)
+    if state.sessions:
+        state = _settle_last_words(runtime)
     if state.finished:
         _delete_mail(runtime)
         delete_inputs(runtime, state)
@@ -47,6 +52,16 @@ def _stop_workers(site: Site) -> int:
     if left:
         raise SiteError("still there after they were stopped: " + ", ".join(each.name for each in left))
     return len(present)
+
+
+def _settle_last_words(runtime: Runtime) -> CampaignState:
+    """Settle what the workers said before they ended, so that nothing seems to run any more.
+
+    Nobody else drives a campaign whose workers were ended; whoever does is stopped by the new epoch.
+    """
+    launcher = take_over(runtime, SpecReader(runtime.store, runtime.keys).spec_of)
+    launcher.settle(dict.fromkeys(launcher.state.sessions, "its worker was stopped"))
+    return launcher.state
 
 
 def _present(site: Site) -> list[SiteWorker]:
