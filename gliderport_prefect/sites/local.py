@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from gliderport_prefect.store import Store
 
-_GRACE_SECONDS = 15.0
-"""Time between TERM and KILL of a worker that is stopped."""
 _TAIL_BYTES = 2000
 """How much of a dead worker's log is shown."""
 _SAME_PROCESS_SECONDS = 1.0
@@ -46,6 +44,8 @@ class LocalOptions:
     """Memory of each, in bytes; an equal share when not given."""
     gpus: int | None = None
     """GPUs of each; none when not given."""
+    grace_seconds: float = 15.0
+    """Time between TERM and KILL of a worker that is stopped."""
 
 
 class LocalSite:
@@ -63,7 +63,7 @@ class LocalSite:
         """
         self._folder, self._store, self._bundle_key, self._campaign = folder, store, bundle_key, campaign
         self._options = options
-        self._children: dict[WorkerName, subprocess.Popen[bytes]] = {}
+        self._children: dict[WorkerName, psutil.Process] = {}
 
     @property
     def offer(self) -> Offer:
@@ -94,10 +94,9 @@ class LocalSite:
         found = [process for name in names if (process := self._process(name)) is not None]
         for process in found:
             _quietly(process.terminate)
-        _, alive = psutil.wait_procs(found, timeout=_GRACE_SECONDS)
-        for process in alive:
+        for process in _wait(found, self._options.grace_seconds):
             _kill_tree(process)
-        psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
+        _wait(found, self._options.grace_seconds)
 
     def forget(self) -> None:
         """Remove the folder with notes, logs and scratch."""
@@ -128,15 +127,17 @@ class LocalSite:
                 )
         except OSError as error:
             raise SiteError(f"worker {name} cannot be started on this machine: {error}") from error
-        self._children[name] = child
-        started_at = psutil.Process(child.pid).create_time()
-        self._note(name).write_text(json.dumps({"pid": child.pid, "started_at": started_at}), encoding="utf-8")
+        child.returncode = 0  # it outlives us on purpose: psutil waits for it, and Popen need not warn of it
+        self._children[name] = psutil.Process(child.pid)
+        started_at = self._children[name].create_time()
+        beside = self._note(name).with_suffix(".part")  # whoever reads a note reads a whole one
+        beside.write_text(json.dumps({"pid": child.pid, "started_at": started_at}), encoding="utf-8")
+        beside.replace(self._note(name))
 
     def _look(self, name: WorkerName) -> SiteWorker:
-        child = self._children.get(name)
-        exit_code = child.poll() if child is not None else None
-        if self._process(name) is not None and exit_code is None:
+        if self._process(name) is not None:
             return SiteWorker(name, WorkerState.RUNNING)
+        exit_code = self._exit_code(name)
         return SiteWorker(name, WorkerState.GONE, exit_code, self._last_words(name, exit_code))
 
     def _process(self, name: WorkerName) -> psutil.Process | None:
@@ -145,9 +146,20 @@ class LocalSite:
             note = json.loads(self._note(name).read_text(encoding="utf-8"))
             process = psutil.Process(note["pid"])
             same = abs(process.create_time() - note["started_at"]) < _SAME_PROCESS_SECONDS
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+            if not same or process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            return self._children.get(name, process)
         except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
             return None
+
+    def _exit_code(self, name: WorkerName) -> int | None:
+        """Return the exit code of a process that has ended, which only the process that started it can know."""
+        child = self._children.get(name)
+        try:
+            ended = child.wait(timeout=0) if child is not None else None
+        except psutil.TimeoutExpired:
+            return None
+        return None if ended is None else int(ended)
 
     def _last_words(self, name: WorkerName, exit_code: int | None) -> str:
         try:
@@ -170,6 +182,12 @@ class LocalSite:
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
     """Return what workers and their jobs inherit: all but what tells a Prefect flow run which it is."""
     return {name: value for name, value in own.items() if not name.startswith("PREFECT_")}
+
+
+def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until these have ended, and return those that have not after that time."""
+    _, alive = psutil.wait_procs(processes, timeout=seconds)
+    return alive
 
 
 def _kill_tree(process: psutil.Process) -> None:
