@@ -116,12 +116,14 @@ def read_log(runtime: Runtime, kind: type[Record], *, log: str, start: int) -> I
     """Yield the numbered records of the log from the start until one is missing."""
     ahead = 1
     while True:
-        numbers = range(start, start + ahead)
-        fetched = runtime.in_parallel(lambda number: runtime.read_numbered(kind, log, number=number), numbers)
-        for number, record in zip(numbers, fetched, strict=True):
-            if record is None:
+        keys = [f"{log}/{number_segment(number)}" for number in range(start, start + ahead)]
+        # Decoded one by one: records take several times the room of their text.
+        for number, (key, data) in enumerate(
+            zip(keys, runtime.in_parallel(runtime.store.get, keys), strict=True), start
+        ):
+            if data is None:
                 return
-            yield number, record
+            yield number, codec.decode(kind, data, where=key)
         start, ahead = start + ahead, min(ahead * 2, _AHEAD)
 
 

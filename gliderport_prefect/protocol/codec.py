@@ -20,7 +20,8 @@ from gliderport_prefect.errors import ProtocolError
 Record = TypeVar("Record")
 Convert = Callable[[Any], Any]
 
-_SCALARS = (str, int, float, bool, type(None))
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_BASES = (str, int, float)
 
 
 def encode(record: object) -> bytes:
@@ -45,7 +46,8 @@ def decode(kind: type[Record], data: bytes | str, *, where: str) -> Record:
         ProtocolError: It is no JSON, or lacks a field, or a field has another type than expected.
     """
     try:
-        return from_wire(kind, json.loads(data, parse_constant=_refuse_constant))
+        text = data if isinstance(data, str) else data.decode("utf-8", "surrogatepass")
+        return from_wire(kind, _decoder().decode(text))
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         message = f"{where} holds no readable {kind.__name__} ({error!r:.200}); was it written by something else?"
         raise ProtocolError(message) from error
@@ -53,16 +55,24 @@ def decode(kind: type[Record], data: bytes | str, *, where: str) -> Record:
 
 def to_wire(record: Any) -> Any:
     """Return the record as dictionaries, lists and scalars, without what equals its default."""
+    if type(record) in _SCALARS:
+        return record
     if isinstance(record, Enum):
         return record.value
-    if isinstance(record, _SCALARS):
+    if isinstance(record, _BASES):
         return record
     if isinstance(record, dict):
         return {key: to_wire(value) for key, value in cast("dict[str, Any]", record).items()}
     if isinstance(record, (list, tuple)):
         return [to_wire(value) for value in cast("list[Any]", record)]
     plan = _defaults(type(record))  # pyright: ignore[reportUnknownArgumentType]
-    return {name: to_wire(value) for name, default in plan if (value := getattr(record, name)) != default}
+    wire: dict[str, Any] = {}
+    for name, default in plan:
+        value = getattr(record, name)
+        # Identity first: comparing two records of many fields costs more than writing one.
+        if value is not default and value != default:
+            wire[name] = value if type(value) in _SCALARS else to_wire(value)
+    return wire
 
 
 def from_wire(kind: type[Record], wire: Any) -> Record:
@@ -73,6 +83,11 @@ def from_wire(kind: type[Record], wire: Any) -> Record:
         TypeError: A field without a default is missing.
     """
     return _converter(kind)(wire)
+
+
+@cache
+def _decoder() -> json.JSONDecoder:
+    return json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 @cache
