@@ -1,8 +1,8 @@
-"""How the launcher's processor time, memory and requests grow with the number of jobs; simulated workers, a local folder.
+"""How the launcher's processor time, memory and requests grow with the jobs; simulated workers, a local folder.
 
-python tests/bench/launcher_scale.py 10000 100000 1000000
+python -m tests.bench.launcher_scale 10000 100000 1000000
 
-Each size runs in a process of its own, so that its peak memory is its own; the simulated workers live in it too.
+Each size runs in a process of its own, so that its peak memory is its own; the simulated workers are another.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import math
 import multiprocessing
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from pathlib import Path
 from gliderport_prefect.campaign.replay import replay, write_snapshot
 from gliderport_prefect.campaign.runtime import Runtime
 from gliderport_prefect.campaign.specs import SpecReader
-from gliderport_prefect.lifecycle.launcher import take_over
+from gliderport_prefect.lifecycle.launcher import Launcher, take_over
 from gliderport_prefect.lifecycle.specs import submit_specs
 from gliderport_prefect.protocol.ids import JobId, parse_campaign_id
 from gliderport_prefect.protocol.jobspec import JobSpec
@@ -32,6 +33,8 @@ from gliderport_prefect.protocol.resources import Offer
 from gliderport_prefect.store import CountingStore, open_store
 from tests.simulated import SimulatedWorker
 
+_CAMPAIGN = parse_campaign_id("scale")
+_MODULE = "tests.bench.launcher_scale"
 _WORKERS = 100
 _OFFER = Offer(cpus=4, memory_bytes=2**34, disk_bytes=2**34)
 
@@ -45,9 +48,9 @@ class Figures:
     launcher_seconds: float
     """Processor time inside the launcher's steps, its requests included."""
     campaign_seconds: float
-    """Workers included, which share the process."""
+    """By the clock, with the workers beside it."""
     requests_per_job: float
-    """Of launcher and workers, all kinds, after submission."""
+    """Of the launcher, all kinds, after submission."""
     ledger_records: int
     replay_seconds: float
     """A take-over that reads the whole ledger."""
@@ -73,13 +76,15 @@ class Stopwatch:
 def measure(jobs: int, folder: Path) -> Figures:
     """Run a campaign of that many jobs in the folder."""
     store = open_store(folder, makes_root=True)
-    keys = CampaignKeys(parse_campaign_id("scale"))
-    submission, driving, all_of_it = Stopwatch(), Stopwatch(), Stopwatch()
+    keys = CampaignKeys(_CAMPAIGN)
+    submission, driving = Stopwatch(), Stopwatch()
     submission.time(lambda: submit_specs(store, keys, jobs=_specs(jobs)))
     counting = CountingStore(store)
     runtime = Runtime(counting, keys)
     runtime.create(keys.identity, Campaign(keys.campaign, runtime.token(), timestamp(0)))
-    all_of_it.time(lambda: _drive(runtime, driving, jobs))
+    began = time.perf_counter()
+    _drive(runtime, driving, jobs)
+    campaign_seconds = time.perf_counter() - began
     requests = counting.total
     whole, short = Stopwatch(), Stopwatch()
     store.delete([stored.key for stored in store.list(keys.snapshots)])
@@ -91,7 +96,7 @@ def measure(jobs: int, folder: Path) -> Figures:
         jobs,
         round(jobs / submission.seconds),
         round(driving.seconds, 2),
-        round(all_of_it.seconds, 2),
+        round(campaign_seconds, 2),
         round(requests / jobs, 4),
         state.ledger_number,
         round(whole.seconds, 2),
@@ -105,18 +110,32 @@ def _specs(jobs: int) -> Iterator[JobSpec]:
 
 
 def _drive(runtime: Runtime, driving: Stopwatch, jobs: int) -> None:
+    command = [sys.executable, "-m", _MODULE, "--work", runtime.store.url]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2]) as workers:
+        launchers = list[Launcher]()
+        reader = SpecReader(runtime.store, runtime.keys)
+        driving.time(lambda: launchers.append(take_over(runtime, reader.spec_of)))
+        (launcher,) = launchers
+        while launcher.state.jobs.unfinished:
+            driving.time(lambda: launcher.settle({}))
+            driving.time(launcher.hand_out)
+            assert workers.poll() is None, "the simulated workers have failed"
+            time.sleep(0.05)
+        launcher.drain(launcher.state.sessions.values())
+    assert launcher.state.jobs.counts()[JobState.SUCCEEDED] == jobs
+
+
+def work(url: str) -> None:
+    """Be all workers of the campaign until they are told to leave."""
+    runtime = Runtime(open_store(url), CampaignKeys(_CAMPAIGN))
     workers = [SimulatedWorker(runtime, f"worker-{number:04d}", _OFFER) for number in range(_WORKERS)]
     for worker in workers:
         worker.say_hello()
-    began = time.process_time()
-    launcher = take_over(runtime, SpecReader(runtime.store, runtime.keys).spec_of)
-    driving.seconds += time.process_time() - began
-    while launcher.state.jobs.unfinished:
-        driving.time(lambda: launcher.settle({}))
-        driving.time(launcher.hand_out)
+    while any(worker.ended is None for worker in workers):
         for worker in workers:
-            worker.turn()
-    assert launcher.state.jobs.counts()[JobState.SUCCEEDED] == jobs
+            if worker.ended is None:
+                worker.turn()
+        time.sleep(0.05)
 
 
 def main(sizes: list[int]) -> None:
@@ -140,4 +159,7 @@ def _print_growth(smaller: Figures, larger: Figures) -> None:
 
 
 if __name__ == "__main__":
-    main([int(size) for size in sys.argv[1:]] or [10_000, 100_000, 1_000_000])
+    if sys.argv[1:2] == ["--work"]:
+        work(sys.argv[2])
+    else:
+        main([int(size) for size in sys.argv[1:]] or [10_000, 100_000, 1_000_000])
