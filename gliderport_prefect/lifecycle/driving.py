@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from gliderport_prefect.campaign.replay import write_snapshot
 from gliderport_prefect.protocol.ids import SessionId
-from gliderport_prefect.protocol.keys import number_segment, parse_number
+from gliderport_prefect.protocol.keys import number_segment
 from gliderport_prefect.protocol.outcomes import JobState
 from gliderport_prefect.protocol.records import Death, LedgerRecord, ProgressNote, timestamp
 from gliderport_prefect.scheduling.matching import backlog_seconds
+from gliderport_prefect.store import list_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -208,12 +209,12 @@ class Distribution:
         if counts == self._noted:
             return
         self._noted = counts
-        older = [stored.key for stored in runtime.store.list(runtime.keys.progress)]
-        number = max((parse_number(key) for key in older), default=0) + 1
+        older = list_numbers(runtime.store, runtime.keys.progress)
+        number = max(older, default=0) + 1
         moment = timestamp(runtime.clock.wall())
         note = ProgressNote(self.launcher.epoch, runtime.token(), moment, counts, progress.workers)
         runtime.create(f"{runtime.keys.progress}/{number_segment(number)}", note)
-        runtime.store.delete(older)
+        runtime.store.delete([f"{runtime.keys.progress}/{number_segment(each)}" for each in older])
 
     def _finish(self) -> dict[JobState, int]:
         launcher = self.launcher
