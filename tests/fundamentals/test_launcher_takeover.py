@@ -282,3 +282,16 @@ def test_an_inbox_record_stays_as_long_as_something_of_it_runs(bucket: Bucket, w
     assert launcher.state.jobs.counts()[JobState.RUNNING] == 1
     assert bucket.take_over().state.jobs.state(0) is JobState.RUNNING
     assert bucket.store.list(KEYS.inbox(worker.session))[0].key.endswith("00000001")
+
+
+def test_an_inbox_record_that_was_not_read_stays(bucket: Bucket, worker: SimulatedWorker) -> None:
+    bucket.submit(job_specs(1))
+    launcher = bucket.take_over()
+    launcher.settle({})
+    launcher.hand_out()
+    append_request(bucket.runtime(), RequestKind.CANCEL)
+    launcher.follow_requests()
+    SimulatedWorker(bucket.runtime(), "worker-0002").say_hello()
+    launcher.settle({})
+    worker.turn()
+    assert worker.read == 2
