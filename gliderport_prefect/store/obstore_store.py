@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -93,9 +93,8 @@ class ObstoreStore:
         below = check_prefix(prefix)
         with self._translated("list", below or "all keys"):
             # obstore's overloads name types of a package that it does not need.
-            stream = obstore.list(self._clients.control, below or None, chunk_size=_LIST_CHUNK)  # pyright: ignore[reportUnknownMemberType]
-            chunks = cast("Iterator[Sequence[ObjectMeta]]", stream)
-            return sorted(StoredObject(meta["path"], meta["size"]) for chunk in chunks for meta in chunk)
+            chunks = obstore.list(self._clients.control, below or None, chunk_size=_LIST_CHUNK)  # pyright: ignore[reportUnknownMemberType]
+            return _sort_objects(chunks)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; keys that do not exist are no error."""
@@ -170,3 +169,7 @@ class ObstoreStore:
                 raise
             failure = Failure(error, url=self._url, action=f"{verb} {key}", is_folder=self._clients.is_folder)
             raise translate(failure) from error
+
+
+def _sort_objects(chunks: Iterator[Sequence[ObjectMeta]]) -> list[StoredObject]:
+    return sorted(StoredObject(meta["path"], meta["size"]) for chunk in chunks for meta in chunk)
