@@ -16,7 +16,7 @@ from gliderport_prefect.protocol.records import InboxRecord
 from gliderport_prefect.store.seam import Store
 from vm_worker.health import StoreHealth
 
-FASTEST_SECONDS = 0.1
+FASTEST_SECONDS = 0.05
 FED_SECONDS = 1.0
 IDLE_SECONDS = 1.45
 SATED_SECONDS = 10.0

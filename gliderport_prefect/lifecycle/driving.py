@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Pace:
     """How often the launcher looks, in seconds."""
 
-    shortest: float = 0.1
+    shortest: float = 0.05
     """After news."""
     calm: float = 0.25
     """After news: part of the time for which even the session with the least work has enough."""

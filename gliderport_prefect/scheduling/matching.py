@@ -51,11 +51,14 @@ def decide_assignments(waiting: WaitingJobs, sessions: Iterable[Session]) -> lis
     for kind, count in waiting.demand():
         able = [(each, slots) for each in open_sessions if (slots := side_by_side(each.offer, kind.needs))]
         left, left_slots = count, sum(slots for _, slots in able)
+        there = sum(loads[each.id] * slots for each, slots in able)
         for session, slots in able:
             room = _room(session, slots, load=loads[session.id])
-            share = math.ceil(left * slots / left_slots)
+            # So much that all sessions come to their ends together, counting what they have already.
+            has = loads[session.id] * slots
+            share = max(0, math.ceil((left + there) * slots / left_slots - has - 1e-9))
             jobs = waiting.take(kind, min(room, share, _MOST_AT_ONCE))
-            left, left_slots = left - len(jobs), left_slots - slots
+            left, left_slots, there = left - len(jobs), left_slots - slots, there - has
             loads[session.id] += len(jobs) / slots
             given.setdefault(session.id, []).extend(jobs)
     return [(each, given[each.id]) for each in open_sessions if given.get(each.id)]

@@ -22,7 +22,7 @@ def test_slots_stand_idle_for_next_to_nothing_between_jobs(
 ) -> None:
     jobs = sized(1000)
     command = f"sleep {_SECONDS}"
-    bare = run_bare(command, max(20, jobs // 5))
+    bare = run_bare(command, max(20, jobs // 10))
     with local_campaign(tmp_path, workers=workers, cpus=cpus) as campaign:
         campaign.submit(commands(command, jobs))
         campaign.drive()

@@ -23,10 +23,10 @@ from tests.bench.figures import Figure
 from tests.bench.local_campaign import Watched, commands, local_campaign
 from tests.waiting import wait_until
 
-_TRIALS = 12
+_TRIALS = 9
 _WORKERS = 2
 _PAUSE_SECONDS = 2.3
-_IDLE_SECONDS = (15.0, 75.0)
+_IDLE_SECONDS = (12.0, 52.0)
 
 
 @dataclass
