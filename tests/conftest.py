@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -23,6 +24,9 @@ for _name in list(os.environ):
         del os.environ[_name]
 os.environ.pop("PREFECT_API_URL", None)
 os.environ.pop("PREFECT_API_KEY", None)
+
+# A shell without job control starts its background jobs deaf to Ctrl-C, and what tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two shared cores: how long an example takes says nothing about it.
 hypothesis.settings.register_profile("shared machine", deadline=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from vm_worker.attempt import Attempt
 from vm_worker.delivery import Delivery, deliver, finish_committed
 from vm_worker.environment import JobEnvironment
 from vm_worker.gate import Gate
+from vm_worker.high_water import HighWater
 from vm_worker.inputs import InputMissing, Pantry
 from vm_worker.logbook import Event, note_trouble
 from vm_worker.outputs import list_files
@@ -53,6 +53,8 @@ class Workshop:
     """Fetches inputs."""
     publisher: Publisher
     """Publishes outputs."""
+    own_memory: HighWater
+    """To tell a job's memory from the worker's."""
     oom: OomCounter
     """Whether the kernel killed for want of memory."""
 
@@ -157,7 +159,7 @@ def _judge(attempt: Attempt, shop: Workshop, *, ended: Ended, wall_seconds: floa
     usage = Usage(
         wall_seconds=round(wall_seconds, 6),
         cpu_seconds=ended.cpu_seconds,
-        peak_memory_bytes=_peak_memory(attempt, ended),
+        peak_memory_bytes=_peak_memory(attempt, ended, own=shop.own_memory),
     )
     return Result(outcome, reason, ended, usage, stdout, stderr)
 
@@ -174,10 +176,8 @@ def _decide_outcome(attempt: Attempt, ended: Ended, *, oom: OomCounter) -> tuple
     return Outcome.FAILED, reason
 
 
-def _peak_memory(attempt: Attempt, ended: Ended) -> int | None:
-    # A child's high-water mark starts with that of the process that spawned it, which is no news of the job.
-    own_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    peak = max(attempt.peak_rss_bytes, ended.max_rss_bytes if ended.max_rss_bytes > own_bytes else 0)
+def _peak_memory(attempt: Attempt, ended: Ended, *, own: HighWater) -> int | None:
+    peak = max(attempt.peak_rss_bytes, ended.max_rss_bytes if own.is_passed_by(ended.max_rss_bytes) else 0)
     return peak or None
 
 

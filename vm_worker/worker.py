@@ -33,6 +33,7 @@ from vm_worker.environment import JobEnvironment
 from vm_worker.execution import Workshop, discard_ahead, run_attempt, start_ahead
 from vm_worker.exits import Exit
 from vm_worker.health import StoreHealth
+from vm_worker.high_water import HighWater
 from vm_worker.inbox import Inbox
 from vm_worker.inputs import Pantry
 from vm_worker.log_upload import LogUpload
@@ -100,6 +101,7 @@ def work(orders: Orders) -> int:
             environment=environment,
             pantry=Pantry(transfer, keys, cache=cache, places=places),
             publisher=Publisher(transfer, keys, session.id, places),
+            own_memory=HighWater(),
             oom=OomCounter(),
         )
         worker = Worker(shop, OutboxPlace(bucket.control, keys, session.id), policy=campaign.worker, offer=offer)

@@ -174,7 +174,12 @@ def test_the_stage_brings_identity_inputs_and_specs_into_the_bucket(order: Order
     runtime = open_runtime(plan)
     (spec,) = SpecReader(runtime.store, runtime.keys).specs()
     assert content(runtime.store, spec.inputs[0]) == b"hello"
-    assert {stored.key.split("/")[2] for stored in runtime.store.list()} == {"campaign.json", "blobs", "specs"}
+    assert {stored.key.split("/")[2] for stored in runtime.store.list("campaigns")} == {
+        "campaign.json",
+        "blobs",
+        "specs",
+    }
+    assert [stored.key for stored in runtime.store.list("index")] == ["index/c"]
 
 
 def test_the_stage_run_again_adds_what_is_new_and_tells_a_running_launcher(order: Order) -> None:
