@@ -29,16 +29,26 @@ rig = worker_rig
 WHOLE = JobSpec(NAMELESS, resources=Resources(cpus=2))
 
 
+def until_gate(rig: Rig) -> str:
+    """Return a command that ends when the gate is opened."""
+    return f"until test -e {rig.folder}/gate; do sleep 0.05; done"
+
+
+def open_gate(rig: Rig) -> None:
+    (rig.folder / "gate").touch()
+
+
 def test_a_recalled_job_is_handed_back_unless_it_has_started(rig: Rig) -> None:
     rig.start_worker()
     session = rig.meet()
-    running, waiting = rig.make("sleep 1", WHOLE), rig.make("echo never", WHOLE)
+    running, waiting = rig.make(until_gate(rig), WHOLE), rig.make("echo never", WHOLE)
     rig.say(session, assign=[running, waiting])
     rig.wait_started(running)
 
     rig.say(session, recall=[running, waiting])
 
     wait_until(lambda: rig.returned() == [ref_of(waiting)], "the waiting job is handed back")
+    open_gate(rig)
     assert rig.report_of(running).outcome is Outcome.SUCCEEDED
     assert waiting.spec.id not in rig.reports()
 
@@ -59,12 +69,14 @@ def test_a_cancelled_job_is_ended_whether_it_runs_or_waits(rig: Rig) -> None:
 def test_a_drained_worker_hands_back_finishes_and_leaves(rig: Rig) -> None:
     process = rig.start_worker()
     session = rig.meet()
-    running, waiting = rig.make("sleep 1", WHOLE), rig.make("echo never", WHOLE)
+    running, waiting = rig.make(until_gate(rig), WHOLE), rig.make("echo never", WHOLE)
     rig.say(session, assign=[running, waiting])
     rig.wait_started(running)
 
     rig.say(session, drain=True)
 
+    wait_until(lambda: rig.returned() == [ref_of(waiting)], "the waiting job is handed back")
+    open_gate(rig)
     assert wait_for_exit(process) == Exit.FINISHED
     assert rig.report_of(running).outcome is Outcome.SUCCEEDED
     assert rig.returned() == [ref_of(waiting)]
@@ -151,14 +163,14 @@ def test_a_second_sigterm_does_not_wait_for_the_grace_time(rig: Rig) -> None:
 
 
 def test_an_idle_worker_leaves_and_its_scratch_goes(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with new_rig(tmp_path_factory.mktemp("rig"), replace(QUICK, idle_seconds=0.5)) as rig:
+    with new_rig(tmp_path_factory.mktemp("rig"), replace(QUICK, idle_seconds=2.0)) as rig:
         process = rig.start_worker()
         job = rig.make("echo x > file")
         rig.say(rig.meet(), assign=[job])
 
         assert wait_for_exit(process) == Exit.FINISHED
         assert rig.reports()[job.spec.id].outcome is Outcome.SUCCEEDED
-        assert rig.records()[-1].goodbye == "no job for 0.5 s"
+        assert rig.records()[-1].goodbye == "no job for 2 s"
         assert list(rig.scratch.iterdir()) == []
 
 
