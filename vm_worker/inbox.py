@@ -1,6 +1,6 @@
 """Reads what the launcher says, in order, as often as there is reason to.
 
-A miss costs a GET. The pace slows down while nothing comes: to a second or so when the worker could do with more
+A miss costs a GET. The pace slows down while nothing comes: to two seconds or so when the worker could do with more
 work, to ten when it has enough; it is fast again as soon as the queue runs low.
 """
 
@@ -18,7 +18,7 @@ from vm_worker.health import StoreHealth
 
 FASTEST_SECONDS = 0.05
 FED_SECONDS = 1.0
-IDLE_SECONDS = 1.45
+IDLE_SECONDS = 1.7
 SATED_SECONDS = 10.0
 _SLOWDOWN = 1.5
 

@@ -90,20 +90,19 @@ class Launcher:
             lost: Sessions whose machine is gone, and why.
 
         Returns:
-            Whether there was anything new.
+            Whether there was anything but heartbeats.
 
         Raises:
             Superseded: Another launcher has taken over.
         """
         listing = self.outboxes.list()
-        for batch in listing.batches[:-1]:
-            self._settle_batch(batch, lost=None)
-        newest = self._settle_batch(listing.batches[-1] if listing.batches else [], lost=lost)
+        settled = [self._settle_batch(batch, lost=None) for batch in listing.batches[:-1]]
+        settled.append(self._settle_batch(listing.batches[-1] if listing.batches else [], lost=lost))
         self.inboxes.tell_dead(listing.revenants)
         if listing.settled:
             self.runtime.store.delete(listing.settled)
         self._snapshot_sometimes()
-        return bool(listing.batches) or newest
+        return any(settled)
 
     def hand_out(self) -> int:
         """Give waiting jobs to the sessions, ask some back, drain the harmful, and return how many were given."""
