@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gliderport_prefect.protocol.keys import number_segment
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from gliderport_prefect.store.seam import Store
-
-_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class NumberedLog:
 
     def key_of(self, n: int) -> str:
         """Spell the key of a record."""
-        return f"{self._stem}{n:0{_DIGITS}d}"
+        return f"{self._stem}{number_segment(n)}"
 
     def append(self, data: bytes) -> Appended | Taken:
         """Put the record at the next number, or say what stands there.
@@ -99,7 +99,7 @@ def list_numbers(store: Store, prefix: str) -> list[int]:
     """List the numbers of a log `<prefix>/<n>` that may have lost its beginning."""
     start = len(prefix) + 1
     names = (stored.key[start:] for stored in store.list(prefix))
-    return [int(name) for name in names if len(name) >= _DIGITS and name.isdecimal()]
+    return [int(name) for name in names if len(name) >= len(number_segment(0)) and name.isdecimal()]
 
 
 def _bisect_free(exists: Callable[[int], bool], start: int) -> int:

@@ -153,4 +153,4 @@ def test_the_protocols_page_lists_every_key() -> None:
     page = Path(protocol.__file__).with_name("README.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"`(\w+)`", page))
     members = {name for name in dir(CampaignKeys) if not name.startswith("_")} - {"campaign"}
-    assert members - listed == set()
+    assert members | {"index_key"} <= listed
