@@ -13,6 +13,7 @@ from typing import Any
 
 from gliderport_prefect.protocol.ids import AttemptId, CampaignId, JobId, JobNumber, SessionId, WorkerName
 from gliderport_prefect.protocol.jobspec import JobSpec
+from gliderport_prefect.protocol.machines import Machine, WorkerState
 from gliderport_prefect.protocol.outcomes import JobState, Outcome
 from gliderport_prefect.protocol.resources import Offer, Resources
 from gliderport_prefect.protocol.version import PROTOCOL_VERSION
@@ -432,6 +433,24 @@ class Death:
 
 
 @dataclass(frozen=True)
+class Sighting:
+    """What the site said of a worker when that had changed; what it costs follows from these."""
+
+    worker: WorkerName
+    """Which."""
+    state: WorkerState
+    """What has become of it."""
+    seen_at: str
+    """Since when, as the site says, else when the launcher noticed."""
+    machine: Machine = field(default_factory=Machine)
+    """Where it runs."""
+    recoveries: int = 0
+    """How often the site has brought it up again."""
+    reason: str = ""
+    """Why it is gone or does not start."""
+
+
+@dataclass(frozen=True)
 class Span:
     """Jobs from one number to another, both included."""
 
@@ -473,6 +492,8 @@ class LedgerRecord:
     """Jobs that are cancelled, unless they have ended."""
     finished: bool = False
     """The campaign is over; a later submission or retry reopens it."""
+    seen: tuple[Sighting, ...] = ()
+    """What has changed of the workers' machines."""
 
 
 class RequestKind(str, Enum):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import psutil
 from gliderport_prefect.errors import SiteError
 from gliderport_prefect.protocol.ids import WorkerName
 from gliderport_prefect.protocol.resources import Offer
-from gliderport_prefect.sites.seam import SiteWorker, WorkerState
+from gliderport_prefect.sites.seam import Machine, Market, Quote, SiteWorker, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -76,7 +77,12 @@ class LocalSite:
             gpus=options.gpus or 0,
         )
 
-    def start(self, names: Sequence[WorkerName]) -> None:
+    @property
+    def quote(self) -> Quote:
+        """Nothing: nobody pays for this machine by the hour."""
+        return Quote(on_demand=0.0)
+
+    def start(self, names: Sequence[WorkerName], *, market: Market | None = None) -> None:  # noqa: ARG002 - nobody pays
         """Start a process for each name that has none yet."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         bundle = self._fetch_bundle()
@@ -136,9 +142,9 @@ class LocalSite:
 
     def _look(self, name: WorkerName) -> SiteWorker:
         if self._process(name) is not None:
-            return SiteWorker(name, WorkerState.RUNNING)
+            return SiteWorker(name, WorkerState.RUNNING, machine=_machine())
         exit_code = self._exit_code(name)
-        return SiteWorker(name, WorkerState.GONE, exit_code, self._last_words(name, exit_code))
+        return SiteWorker(name, WorkerState.GONE, exit_code, self._last_words(name, exit_code), _machine())
 
     def _process(self, name: WorkerName) -> psutil.Process | None:
         """Return the worker's process if it is alive and still the one that was started."""
@@ -177,6 +183,10 @@ class LocalSite:
 
     def _existing_parent(self) -> Path:
         return next(each for each in [self._folder, *self._folder.parents] if each.exists())
+
+
+def _machine() -> Machine:
+    return Machine(cluster=socket.gethostname(), infra="local", price_per_hour=0.0)
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from gliderport_prefect.protocol.ids import JobNumber, WorkerName
 from gliderport_prefect.protocol.records import LauncherPolicy, Run, SpecChunkHeader
 from gliderport_prefect.protocol.resources import Offer, Resources
 from gliderport_prefect.scheduling.state import CampaignState
-from gliderport_prefect.sites.seam import SiteWorker, WorkerState
+from gliderport_prefect.sites.seam import Market, Quote, SiteWorker, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +26,11 @@ class Yard:
     """A site whose workers a test moves by hand."""
 
     offer: Offer = OFFER
+    quote: Quote = field(default_factory=Quote)
     workers: dict[WorkerName, SiteWorker] = field(default_factory=dict[WorkerName, SiteWorker])
     asked: list[WorkerName] = field(default_factory=list[WorkerName])
 
-    def start(self, names: Sequence[WorkerName]) -> None:
+    def start(self, names: Sequence[WorkerName], *, market: Market | None = None) -> None:  # noqa: ARG002 - all alike
         self.asked.extend(names)
         self.workers.update({name: SiteWorker(name, WorkerState.RUNNING) for name in names})
 
