@@ -6,6 +6,7 @@ preparing ──▶ command runs ──▶ command over ──▶ outputs ──
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -34,6 +35,16 @@ class Ending:
     """What happened, as a sentence."""
 
 
+@dataclass(frozen=True)
+class Respite:
+    """How long an attempt may still take when its worker has to go, by the monotonic clock."""
+
+    command_until: float
+    """Until then its processes may end by themselves; then they are killed."""
+    report_by: float
+    """By then its checkpoint is saved, its logs are uploaded and its report is written, or it is lost."""
+
+
 class Attempt:
     """What several threads need to know of one attempt."""
 
@@ -58,6 +69,9 @@ class Attempt:
         self.peak_rss_bytes = 0
         self.ending: Ending | None = None
         self.was_signalled = False
+        self.save_seconds = 0.0
+        self._command_until = math.inf
+        self._report_by = math.inf
         self._kill_at: float | None = None
         self._kills_at_once = False
         self._lock = threading.Lock()
@@ -68,6 +82,27 @@ class Attempt:
             self.ending = self.ending or ending
             if at_once:
                 self._kills_at_once = True
+
+    def limit(self, respite: Respite) -> None:
+        """Take into account that its worker has to go; of several limits the earliest counts."""
+        with self._lock:
+            # What is known to take long to save has to begin earlier.
+            until = min(respite.command_until, respite.report_by - self.save_seconds)
+            self._command_until = min(self._command_until, until)
+            self._report_by = min(self._report_by, respite.report_by)
+            if self._kill_at is not None:
+                self._kill_at = min(self._kill_at, self._command_until)
+
+    def seconds_left(self) -> float:
+        """Return for how many seconds the worker can still wait for this attempt's report, at least 0.
+
+        It is infinite while nobody wants the worker to go. After a signal or a notice that the machine is taken back it
+        is what is left for everything after the command's end: a last checkpoint, logs, outputs. Whoever starts
+        something long there (say, an upload) asks before, and gives up in time: later the worker leaves without the
+        report and the attempt counts as lost. Who knows how long saving takes says so in `save_seconds`, before the
+        attempt is ended; then its command is killed that much earlier.
+        """
+        return max(0.0, self._report_by - time.monotonic())
 
     def let_go(self) -> None:
         """Let the shell go on that waits for this attempt."""
@@ -110,7 +145,8 @@ class Attempt:
                 tree.send_signal(members, signal.SIGKILL)
                 self.was_signalled = True
             elif self._kill_at is None:
-                self._kill_at = now + self.spec.grace_seconds
+                until = self._command_until
+                self._kill_at = until if until < math.inf else now + self.spec.grace_seconds
                 tree.send_signal(members, signal.SIGTERM)
                 self.was_signalled = True
 

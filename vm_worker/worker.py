@@ -150,12 +150,11 @@ class Worker:
         tree.become_reaper()
         self._bell.listen()
         self._start_threads()
-        haste = Haste.WORKING
         while not (self._departure.leave.haste and self._slots.is_empty):
             self._check_for_reasons()
-            if self._departure.leave.haste > haste:
-                haste = self._departure.leave.haste
-                self._make_haste(self._departure.leave)
+            leave = self._departure.take_change()
+            if leave is not None:
+                self._make_haste(leave)
             if self._departure.is_overdue(time.monotonic()):
                 break
             self._take_signal(self._bell.wait(self._wait_seconds()))
@@ -250,8 +249,7 @@ class Worker:
 
     def _take_signal(self, number: signal.Signals | None) -> None:
         if number is not None:
-            haste = Haste.KILLING if self._departure.leave.haste >= Haste.ENDING else Haste.ENDING
-            self._departure.demand(Leave(haste, f"told to by {number.name}", Exit.PREEMPTED))
+            self._departure.demand_by_signal(number.name)
 
     def _make_haste(self, leave: Leave) -> None:
         note(Event.DRAINING, leave.reason, haste=leave.haste.name)
@@ -260,9 +258,12 @@ class Worker:
         self._hand_back(self._slots.close())
         self._news.urge()
         if leave.haste >= Haste.ENDING:
-            running = self._slots.running()
-            self._departure.allow_seconds(max((each.spec.grace_seconds for each in running), default=0.0))
-            self._slots.end_all(Ending(Outcome.PREEMPTED, leave.reason), at_once=leave.haste >= Haste.KILLING)
+            running, at_once = self._slots.running(), leave.haste >= Haste.KILLING
+            graces = [0.0 if at_once else each.spec.grace_seconds for each in running]
+            self._departure.begin_ending(max(graces, default=0.0))
+            for each, grace_seconds in zip(running, graces, strict=True):
+                each.limit(self._departure.grant(grace_seconds))
+            self._slots.end_all(Ending(Outcome.PREEMPTED, leave.reason), at_once=at_once)
             self._watch.look_now()
 
     def _say_goodbye(self, leave: Leave) -> int:
