@@ -31,12 +31,13 @@ _CONNECT_TIMEOUT_S = 3.0
 _BULK_TIMEOUT_S = 300.0
 # Retries reuse the signature, which is good for a few minutes only.
 _LONGEST_BULK_RETRY_S = 180.0
-_ENVIRONMENT_CREDENTIALS = (
+ENVIRONMENT_CREDENTIALS = (
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
+"""Variables of which one is enough for obstore to find credentials for S3 by itself."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ def open_s3(root: Root, options: dict[str, str], *, patience: Patience) -> Clien
     if endpoint:
         settings["endpoint"] = endpoint
         settings.setdefault("virtual_hosted_style_request", "false")
-        if endpoint.startswith("http://"):
-            settings.setdefault("allow_http", "true")
+        _allow_plain_http(settings, endpoint)
     provider = _find_s3_credentials(settings)
     if "region" not in settings and not _find_region(provider):
         settings["region"] = "us-east-1"
@@ -75,7 +75,9 @@ def open_s3(root: Root, options: dict[str, str], *, patience: Patience) -> Clien
 
 def open_gcs(root: Root, options: dict[str, str], *, patience: Patience) -> Clients:
     """Connect to Google Cloud Storage."""
-    return _open(GCSStore, root, settings=dict(options), patience=patience)
+    settings = dict(options)
+    _allow_plain_http(settings, settings.get("base_url") or os.environ.get("GOOGLE_BASE_URL"))
+    return _open(GCSStore, root, settings=settings, patience=patience)
 
 
 def open_azure(root: Root, options: dict[str, str], *, patience: Patience) -> Clients:
@@ -83,7 +85,15 @@ def open_azure(root: Root, options: dict[str, str], *, patience: Patience) -> Cl
     settings = dict(options)
     if root.account:
         settings.setdefault("account_name", root.account.partition(".")[0])
+    named = os.environ.get("AZURE_STORAGE_ENDPOINT") or os.environ.get("AZURE_ENDPOINT")
+    _allow_plain_http(settings, settings.get("endpoint") or named)
     return _open(AzureStore, root, settings=settings, patience=patience)
+
+
+def _allow_plain_http(settings: dict[str, Any], endpoint: str | None) -> None:
+    """Whoever names an address without TLS wants it so: a server of one's own, or an emulator."""
+    if endpoint and endpoint.startswith("http://"):
+        settings.setdefault("allow_http", "true")
 
 
 def _find_s3_credentials(settings: dict[str, Any]) -> Callable[[], Any] | None:
@@ -93,9 +103,9 @@ def _find_s3_credentials(settings: dict[str, Any]) -> Callable[[], Any] | None:
         return _keep_given_key(settings)
     if settings.get("skip_signature") == "true":
         return None
-    if profile is None and any(os.environ.get(name) for name in _ENVIRONMENT_CREDENTIALS):
+    if profile is None and any(os.environ.get(name) for name in ENVIRONMENT_CREDENTIALS):
         return None
-    return _read_aws_profile(profile or os.environ.get("AWS_PROFILE"))
+    return read_aws_profile(profile or os.environ.get("AWS_PROFILE"))
 
 
 def _keep_given_key(settings: dict[str, Any]) -> Callable[[], Any]:
@@ -111,7 +121,12 @@ def _keep_given_key(settings: dict[str, Any]) -> Callable[[], Any]:
     return lambda: credential
 
 
-def _read_aws_profile(profile: str | None) -> Callable[[], Any] | None:
+def read_aws_profile(profile: str | None) -> Callable[[], Any] | None:
+    """Return what hands out the credentials of an AWS profile, or None where the files hold none.
+
+    Raises:
+        UserError: A profile is named that does not exist, or boto3 is not there to read it.
+    """
     has_boto3 = importlib.util.find_spec("boto3") is not None
     if profile and not has_boto3:
         raise UserError(
