@@ -22,6 +22,8 @@ os.environ |= {
 for _name in list(os.environ):
     if _name.startswith(("AWS_ACCESS_", "AWS_SECRET_", "AWS_SESSION_", "AWS_PROFILE", "AWS_ENDPOINT_", "GLIDERPORT_")):
         del os.environ[_name]
+# Nor the metadata service of the machine that runs the tests.
+os.environ["GLIDERPORT_NOTICES"] = "off"
 os.environ.pop("PREFECT_API_URL", None)
 os.environ.pop("PREFECT_API_KEY", None)
 

@@ -69,6 +69,7 @@ class Attempt:
         self.peak_rss_bytes = 0
         self.ending: Ending | None = None
         self.was_signalled = False
+        self.was_interrupted = False
         self.save_seconds = 0.0
         self._command_until = math.inf
         self._report_by = math.inf
@@ -147,6 +148,7 @@ class Attempt:
             elif self._kill_at is None:
                 until = self._command_until
                 self._kill_at = until if until < math.inf else now + self.spec.grace_seconds
+                self.was_interrupted = any(tree.catches(each, signal.SIGTERM) for each in members)
                 tree.send_signal(members, signal.SIGTERM)
                 self.was_signalled = True
 

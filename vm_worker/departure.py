@@ -19,6 +19,7 @@ from enum import IntEnum
 from gliderport_prefect.protocol.records import WorkerPolicy
 from vm_worker.attempt import Respite
 from vm_worker.exits import Exit
+from vm_worker.notices import Notice
 
 _CLEAR_UP_SECONDS = 10.0
 # The longest warning of a spot machine is two minutes; whoever is told earlier works on until then.
@@ -108,14 +109,16 @@ class Departure:
             self._was_signalled = self._has_changed = True
         self.demand(Leave(haste, f"told to by {name}", Exit.PREEMPTED))
 
-    def announce_loss(self, reason: str, *, seconds_left: float) -> None:
-        """Take into account that the machine will be gone then; of several announcements the earliest counts."""
-        at = time.monotonic() + seconds_left
-        reserve_seconds = min(_MOST_RESERVED_SECONDS, seconds_left * _RESERVED_SHARE)
+    def foresee(self, notice: Notice | None) -> None:
+        """Take into account what is announced of the machine's end; none: nothing any more.
+
+        Once the worker leaves because of an announcement, only an earlier end changes anything.
+        """
+        loss = None if notice is None else _foresee_loss(notice, now=time.monotonic())
         with self._lock:
-            if self._loss is None or at < self._loss.at:
-                self._loss = Loss(at, reason, reserve_seconds)
-                self._has_changed = True
+            is_earlier = loss is not None and (self._loss is None or loss.at < self._loss.at)
+            if is_earlier or not self.leave.is_notice:
+                self._loss, self._has_changed = loss, True
 
     def demand_by_clock(self, *, now: float, idle_since: float | None) -> None:
         """Take the timers into account.
@@ -124,9 +127,9 @@ class Departure:
             now: The monotonic clock.
             idle_since: When the last job ended; none while there is something to do.
         """
-        if self._loss is not None:
-            haste = self._haste_of(self._loss, now=now)
-            self.demand(Leave(haste, self._loss.reason, Exit.PREEMPTED, is_notice=True))
+        loss = self._loss
+        if loss is not None:
+            self.demand(Leave(self._haste_of(loss, now=now), loss.reason, Exit.PREEMPTED, is_notice=True))
         if idle_since is not None and now - idle_since >= self._policy.idle_seconds:
             self.demand(Leave(Haste.DRAINING, f"no job for {self._policy.idle_seconds:g} s"))
         life = self._policy.max_life_seconds
@@ -185,3 +188,8 @@ class Departure:
             return Haste.ENDING
         is_near = seconds_left <= _LONGEST_WARNING_SECONDS + self._policy.grace_seconds
         return Haste.DRAINING if is_near else Haste.WORKING
+
+
+def _foresee_loss(notice: Notice, *, now: float) -> Loss:
+    reserve_seconds = min(_MOST_RESERVED_SECONDS, notice.seconds_left * _RESERVED_SHARE)
+    return Loss(now + notice.seconds_left, notice.reason, reserve_seconds)

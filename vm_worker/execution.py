@@ -165,7 +165,7 @@ def _judge(attempt: Attempt, shop: Workshop, *, ended: Ended, wall_seconds: floa
 
 
 def _decide_outcome(attempt: Attempt, ended: Ended, *, oom: OomCounter) -> tuple[Outcome, str]:
-    if attempt.ending is not None and attempt.was_signalled:
+    if attempt.ending is not None and attempt.was_signalled and not _has_finished_anyway(attempt, ended):
         return attempt.ending.outcome, attempt.ending.reason
     reason = describe_end(ended)
     if not reason:
@@ -174,6 +174,16 @@ def _decide_outcome(attempt: Attempt, ended: Ended, *, oom: OomCounter) -> tuple
     if was_killed and oom.has_risen_since(attempt.command_began):
         return Outcome.OUT_OF_MEMORY, f"{reason}; the machine ran out of memory"
     return Outcome.FAILED, reason
+
+
+def _has_finished_anyway(attempt: Attempt, ended: Ended) -> bool:
+    """Say whether a preempted command came to its own end in the time that was left.
+
+    Whoever has a routine for TERM may end with 0 because it has saved its state, not because it is done: such a job
+    runs again.
+    """
+    is_preempted = attempt.ending is not None and attempt.ending.outcome is Outcome.PREEMPTED
+    return is_preempted and ended.exit_code == 0 and not attempt.was_interrupted
 
 
 def _peak_memory(attempt: Attempt, ended: Ended, *, own: HighWater) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -47,5 +48,8 @@ def _is_due(attempt: Attempt, now: float) -> bool:
     if attempt.kin is None:
         return False
     age = now - attempt.command_began
+    if attempt.seconds_left() < math.inf:
+        # The machine may go earlier than is said.
+        return now - attempt.streams_looked_at >= _SHORTEST_SECONDS
     interval = min(_LONGEST_SECONDS, max(_SHORTEST_SECONDS, age * _SHARE_OF_AGE))
     return age >= _YOUNG_SECONDS and now - attempt.streams_looked_at >= interval

@@ -16,7 +16,12 @@ from vm_worker import signals
 from vm_worker.exits import Exit
 from vm_worker.logbook import note_defect, open_logbook
 from vm_worker.machine import Given
+from vm_worker.notices_http import DEFAULT_ADDRESS
+from vm_worker.notices_watch import CHOICES, NoticeSource
 from vm_worker.worker import Orders, work
+
+_NOTICES = "GLIDERPORT_NOTICES"
+_METADATA_ADDRESS = "GLIDERPORT_METADATA_ADDRESS"
 
 
 def run_and_exit() -> NoReturn:
@@ -58,6 +63,7 @@ def _read_orders(given: argparse.Namespace) -> Orders:
             gpus=given.gpus,
             gpu_type=given.gpu_type,
         ),
+        notices=NoticeSource(given.notices, given.metadata_address),
     )
 
 
@@ -77,6 +83,18 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--disk", type=int, metavar="BYTES", help="scratch space to offer (default: what is free)")
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs to offer (default: asked of nvidia-smi)")
     parser.add_argument("--gpu-type", metavar="T", help="name of the GPUs as the site calls it")
+    parser.add_argument(
+        "--notices",
+        default=os.environ.get(_NOTICES, "auto"),
+        metavar="CLOUD",
+        help=f"whose preemption notices to watch: {', '.join(CHOICES)} (default: {_NOTICES} or auto)",
+    )
+    parser.add_argument(
+        "--metadata-address",
+        default=os.environ.get(_METADATA_ADDRESS, DEFAULT_ADDRESS),
+        metavar="URL",
+        help=f"where the instance's metadata service is (default: {_METADATA_ADDRESS} or {DEFAULT_ADDRESS})",
+    )
     parser.add_argument("--verbose", action="store_true", help="log more")
     return parser
 

@@ -82,6 +82,12 @@ class NewsDesk:
             self._queued = queued
             self._note_time()
 
+    def tell_leaving(self) -> None:
+        """Note that the worker has begun to leave, which is told at once."""
+        with self._lock:
+            self._note_time()
+        self.urge()
+
     def urge(self) -> None:
         """Say that what is there should be told at once."""
         with self._lock:

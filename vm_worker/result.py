@@ -53,3 +53,10 @@ def write_report(attempt: Attempt, result: Result) -> AttemptReport:
         outputs=result.outputs,
         result=result.values,
     )
+
+
+def write_late_report(attempt: Attempt, reason: str) -> AttemptReport:
+    """Return the report of an attempt whose worker has to go before it is through; of its logs, what is there."""
+    said = [each.describe() for each in attempt.streams] or [StreamLog(), StreamLog()]
+    text = f"{reason}; what follows its command took too long"
+    return write_report(attempt, Result(Outcome.PREEMPTED, text, stdout=said[0], stderr=said[1]))

@@ -117,6 +117,13 @@ class Slots:
         for attempt in self.running():
             attempt.end(ending, at_once=at_once)
 
+    def abandon(self) -> list[Attempt]:
+        """Wait for nothing more and return the attempts whose reports come too late."""
+        with self._lock:
+            late = self.running()
+            self._running.clear()
+        return late
+
     def _engage_threads(self) -> None:
         """Wake or add a thread if a job may start; that one sees to the next."""
         if self._idle_threads:
@@ -200,7 +207,8 @@ class Slots:
         with self._lock:
             self._release(attempt)
             self._are_short = report.usage.wall_seconds < SHORT_SECONDS
-            del self._running[attempt.ref]
+            if self._running.pop(attempt.ref, None) is None:
+                return
             self._news.tell_finished(report, ref=attempt.ref)
             self.last_busy = time.monotonic()
             is_idle = not self._waiting

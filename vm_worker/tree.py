@@ -91,6 +91,16 @@ def send_signal(members: Iterable[Seen], number: signal.Signals) -> None:
             os.kill(each.pid, number)
 
 
+def catches(each: Seen, number: signal.Signals) -> bool:
+    """Say whether the process has a routine of its own for the signal."""
+    try:
+        with open(f"/proc/{each.pid}/status", "rb") as file:
+            line = next(line for line in file if line.startswith(b"SigCgt:"))
+    except (OSError, StopIteration):
+        return False
+    return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+
+
 def kill_marked(prefix: str) -> None:
     """Kill every process whose marker begins like this: what a dead worker left."""
     wanted = f"{MARKER}={prefix}".encode()

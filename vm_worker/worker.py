@@ -1,6 +1,7 @@
 """Puts the activities of a worker together and sees them to their end.
 
 main thread    signals, timers, departure
+notices        watches whether the machine is taken back
 inbox          reads what the launcher says
 slot-1 …       run attempts
 watch          limits them
@@ -40,11 +41,13 @@ from vm_worker.log_upload import LogUpload
 from vm_worker.logbook import Event, note, note_defect
 from vm_worker.machine import Given, measure_offer
 from vm_worker.news import NewsDesk
+from vm_worker.notices import Notice
+from vm_worker.notices_watch import NoticeSource, NoticeWatch
 from vm_worker.outbox import Outbox, OutboxPlace
 from vm_worker.places import Places
 from vm_worker.process import Shell
 from vm_worker.publication import Publisher
-from vm_worker.result import Result, write_report
+from vm_worker.result import Result, write_late_report, write_report
 from vm_worker.runtime_bucket import open_runtime_bucket
 from vm_worker.scratch import Scratch
 from vm_worker.session import make_hello, read_campaign, register
@@ -74,6 +77,8 @@ class Orders:
     """Where on the local disk."""
     given: Given
     """What the machine is said to have."""
+    notices: NoticeSource
+    """Who would say that the machine is taken back."""
 
 
 def work(orders: Orders) -> int:
@@ -106,11 +111,13 @@ def work(orders: Orders) -> int:
         )
         worker = Worker(shop, OutboxPlace(bucket.control, keys, session.id), policy=campaign.worker, offer=offer)
         worker.greet(make_hello(session, offer, started_at=began_at))
+        worker.watch_for_notices(orders.notices)
         code = worker.run()
         note(Event.REQUESTS, "how often it asked the bucket for records", **bucket.control.counts)
-        return code
     finally:
         scratch.close()
+    worker.linger()
+    return code
 
 
 class Worker:
@@ -145,6 +152,12 @@ class Worker:
         self._outbox.send_hello(hello)
         note(Event.HELLO, "the session has begun", session=self._place.session, replaces=hello.replaces)
 
+    def watch_for_notices(self, source: NoticeSource) -> None:
+        """Watch from now on whether this machine is taken back."""
+        if source.choice != "off":
+            watch = NoticeWatch(source, foresee=self._foresee, has_gpus=self._offer.gpus > 0)
+            threading.Thread(target=watch.run_forever, name="notices", daemon=True).start()
+
     def run(self) -> int:
         """Work until there is a reason to leave; return the exit code."""
         tree.become_reaper()
@@ -159,6 +172,18 @@ class Worker:
                 break
             self._take_signal(self._bell.wait(self._wait_seconds()))
         return self._say_goodbye(self._departure.leave)
+
+    def linger(self) -> None:
+        """After a notice, let the process stay until its machine goes, is not taken after all, or a signal comes.
+
+        Whoever sees it end (SkyPilot) would start it again, on the machine that is about to go.
+        """
+        until = self._departure.linger_until
+        if until is None:
+            return
+        note(Event.LINGERING, "waits for the end of its machine", seconds=round(until - time.monotonic(), 1))
+        while time.monotonic() < until and self._bell.wait(until - time.monotonic()) is None:
+            pass
 
     def _start_threads(self) -> None:
         loops: dict[str, Callable[[], None]] = {
@@ -222,6 +247,10 @@ class Worker:
         self._departure.demand(leave)
         self._bell.ring()
 
+    def _foresee(self, notice: Notice | None) -> None:
+        self._departure.foresee(notice)
+        self._bell.ring()
+
     def _wake_if_leaving(self) -> None:
         if self._departure.leave.haste:
             self._bell.ring()
@@ -256,9 +285,10 @@ class Worker:
         self._outbox.draining = leave.reason
         self._outbox.is_silent = leave.haste is Haste.VANISHING
         self._hand_back(self._slots.close())
-        self._news.urge()
+        running, at_once = self._slots.running(), leave.haste >= Haste.KILLING
+        if running:
+            self._news.tell_leaving()
         if leave.haste >= Haste.ENDING:
-            running, at_once = self._slots.running(), leave.haste >= Haste.KILLING
             graces = [0.0 if at_once else each.spec.grace_seconds for each in running]
             self._departure.begin_ending(max(graces, default=0.0))
             for each, grace_seconds in zip(running, graces, strict=True):
@@ -268,6 +298,8 @@ class Worker:
 
     def _say_goodbye(self, leave: Leave) -> int:
         self._inbox.stop()
+        for each in self._slots.abandon():
+            self._news.tell_finished(write_late_report(each, leave.reason), ref=each.ref)
         if leave.haste is not Haste.VANISHING:
             patience = _GOODBYE_SECONDS if leave.haste >= Haste.ENDING else self._policy.store_patience_seconds
             self._outbox.close(leave.reason, timeout_seconds=patience)
