@@ -68,6 +68,13 @@ class Bucket:
         runtime = self.runtime(store)
         return take_over(runtime, SpecReader(runtime.store, KEYS).spec_of)
 
+    def listen(self, launcher: Launcher, seconds: float) -> None:
+        """Let that time pass while the launcher looks every second."""
+        end = self.time.now + seconds
+        while self.time.now < end:
+            self.time.advance(min(1.0, end - self.time.now))
+            launcher.settle({})
+
     def ledger(self) -> list[LedgerRecord]:
         """Return the ledger."""
         return [record for _, record in read_log(self.runtime(), LedgerRecord, log=KEYS.ledger, start=1)]

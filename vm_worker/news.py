@@ -53,6 +53,11 @@ class NewsDesk:
         """When the oldest untold thing happened, by the monotonic clock."""
         return self._oldest
 
+    @property
+    def has_jobs(self) -> bool:
+        """Whether attempts run or assignments wait."""
+        return self._running > 0 or self._queued > 0
+
     def tell_read(self, number: int, *, queued: int) -> None:
         """Note how far the inbox was read."""
         with self._lock:

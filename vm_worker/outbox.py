@@ -14,7 +14,7 @@ from gliderport_prefect.errors import ProtocolError, StoreError
 from gliderport_prefect.protocol.codec import encode
 from gliderport_prefect.protocol.ids import SessionId
 from gliderport_prefect.protocol.keys import CampaignKeys
-from gliderport_prefect.protocol.records import Hello, OutboxRecord
+from gliderport_prefect.protocol.records import IDLE_PATIENCE, Hello, OutboxRecord
 from gliderport_prefect.store.seam import Store
 from vm_worker.health import StoreHealth
 from vm_worker.news import NewsDesk
@@ -83,7 +83,7 @@ class Outbox:
         return self._is_closed.wait(timeout_seconds) and self.failure is None
 
     def _wait_for_news(self) -> None:
-        quiet = self._heartbeat_seconds - (time.monotonic() - self._sent_at)
+        quiet = self._longest_silence() - (time.monotonic() - self._sent_at)
         if not self._news.has_news.wait(max(0.0, quiet)):
             return
         self._news.has_news.clear()
@@ -96,7 +96,11 @@ class Outbox:
         oldest = self._news.oldest
         if oldest is not None and (self._news.is_urgent or now - oldest >= _FLUSH_SECONDS):
             return True
-        return now - self._sent_at >= self._heartbeat_seconds
+        return now - self._sent_at >= self._longest_silence()
+
+    def _longest_silence(self) -> float:
+        """Return after how many seconds the launcher is to hear something: soon while it may miss jobs."""
+        return self._heartbeat_seconds * (1.0 if self._news.has_jobs else IDLE_PATIENCE)
 
     def _encode(self, *, hello: Hello | None = None, goodbye: str | None = None) -> bytes:
         news = self._news.take()

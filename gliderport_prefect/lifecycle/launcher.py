@@ -42,6 +42,12 @@ from gliderport_prefect.protocol.records import (
     Span,
     timestamp,
 )
+from gliderport_prefect.scheduling.listening import (
+    LONGEST_LOOK_SECONDS,
+    ListeningClock,
+    derive_silent,
+    note_overdue,
+)
 from gliderport_prefect.scheduling.matching import decide_assignments, decide_recalls
 from gliderport_prefect.scheduling.scaling import derive_black_holes
 from gliderport_prefect.scheduling.sessions import Session
@@ -72,11 +78,15 @@ class Launcher:
     spec_of: Callable[[int], JobSpec]
     inboxes: Inboxes = field(init=False)
     outboxes: Outboxes = field(init=False)
+    _listening: ListeningClock = field(init=False)
     _snapshot_at: int = 0
     _settled_since: int = 0
 
     def __post_init__(self) -> None:
-        """Look at the bucket through the same view."""
+        """Look at the bucket through the same view; nobody has been silent yet."""
+        now = self.runtime.clock.monotonic()
+        self._listening = ListeningClock(seconds=now, looked_at=now)
+        self._hear_all()
         self.inboxes = Inboxes(self.runtime, self.state, self.epoch)
         self.outboxes = Outboxes(self.runtime, self.state)
         self._snapshot_at = self.state.snapshot_number
@@ -95,7 +105,9 @@ class Launcher:
         Raises:
             Superseded: Another launcher has taken over.
         """
+        began_at = self.runtime.clock.monotonic()
         listing = self.outboxes.list()
+        self._listening.note_look(began_at)
         settled = [self._settle_batch(batch, lost=None) for batch in listing.batches[:-1]]
         settled.append(self._settle_batch(listing.batches[-1] if listing.batches else [], lost=lost))
         self.inboxes.tell_dead(listing.revenants)
@@ -143,7 +155,7 @@ class Launcher:
         standing = runtime.append(runtime.keys.ledger, signed, number=number)
         if standing is not None:
             raise self._superseded(standing.epoch)
-        self.state.apply_ledger(number, signed, now=runtime.clock.monotonic())
+        self.state.apply_ledger(number, signed, now=self._listening.seconds)
 
     # --- settling -----------------------------------------------------------------------------------------------
 
@@ -167,18 +179,35 @@ class Launcher:
         return record is not None
 
     def _hear(self, news: list[News]) -> None:
-        now = self.runtime.clock.monotonic()
         for each in news:
             session = self.state.sessions.get(each.session)
             if session is not None:
-                session.heard_at = now
+                session.heard_at = self._listening.seconds
                 session.read = max(session.read, each.record.read)
                 session.draining = session.draining or each.record.draining is not None
 
+    def _hear_all(self) -> None:
+        for session in self.state.sessions.values():
+            session.heard_at = self._listening.seconds
+
     def _silent(self) -> dict[SessionId, str]:
-        now, limit = self.runtime.clock.monotonic(), self.campaign.launcher.dead_seconds
-        silent = (each for each in self.state.sessions.values() if now - each.heard_at > limit)
-        return {each.id: f"was silent for more than {limit:g} s" for each in silent}
+        """Return the sessions that were silent for too long, unless nobody could have written to the bucket."""
+        sessions, limit = self.state.sessions, self.campaign.launcher.dead_seconds
+        note_overdue(sessions.values(), limit, now=self._listening.seconds)
+        silent = derive_silent(sessions.values(), limit, now=self._listening.seconds)
+        if silent and not self._writes_promptly(silent):
+            self._hear_all()
+            return {}
+        return silent
+
+    def _writes_promptly(self, silent: Iterable[SessionId]) -> bool:
+        """Say whether the bucket takes records right now, by telling these sessions who drives.
+
+        A bucket that can be read and not be written keeps all sessions silent, and no look at it shows that.
+        """
+        began_at, draft = self.runtime.clock.monotonic(), self.inboxes.draft()
+        self.inboxes.send([(self.state.sessions[each], draft) for each in silent])
+        return self.runtime.clock.monotonic() - began_at <= LONGEST_LOOK_SECONDS
 
     def _write_settlement(self, record: LedgerRecord) -> list[str]:
         """Put the record into the ledger, tell those concerned, and return keys that may be deleted now."""

@@ -26,13 +26,17 @@ def timestamp(epoch_seconds: float) -> str:
 
 # --- the campaign -----------------------------------------------------------------------------------------------
 
+IDLE_PATIENCE = 2.0
+"""A worker without jobs speaks this many times less often, and may be silent for this many times as long."""
+
 
 @dataclass(frozen=True)
 class WorkerPolicy:
     """Timers of the campaign's workers, in seconds."""
 
-    heartbeat_seconds: float = 30.0
-    """A worker that had nothing to report for this long sends an empty record."""
+    heartbeat_seconds: float = 15.0
+    """A worker that has jobs and had nothing to report for this long sends an empty record; one without jobs, after
+    twice this long."""
     idle_seconds: float = 300.0
     """A worker without a job for this long leaves."""
     max_life_seconds: float | None = None
@@ -47,8 +51,9 @@ class WorkerPolicy:
 class LauncherPolicy:
     """What the launcher does about workers and failures."""
 
-    dead_seconds: float = 120.0
-    """A session silent for this long, by the launcher's own clock, is lost."""
+    dead_seconds: float = 45.0
+    """A session that has jobs and was silent for this long, while the launcher listened, is lost; one without jobs,
+    after twice this long."""
     loss_limit: int = 5
     """A job that was running on this many lost workers is quarantined."""
     black_hole_limit: int = 10
@@ -57,6 +62,8 @@ class LauncherPolicy:
     """After this many workers in a row that died before they said hello, the site is given up."""
     max_workers: int = 1
     """Most workers at a time."""
+    budget: float | None = None
+    """US dollars; when the workers have cost so much, nothing new is started. None when there is no limit."""
 
 
 @dataclass(frozen=True)
@@ -252,6 +259,10 @@ class Usage:
     """Inputs fetched for it, without those that the worker had already."""
     bytes_out: int = 0
     """Outputs published."""
+    checkpoint_bytes_in: int = 0
+    """Files of a checkpoint restored before its command started."""
+    checkpoint_bytes_out: int = 0
+    """Files of checkpoints saved."""
 
 
 @dataclass(frozen=True)
@@ -381,6 +392,57 @@ class PublishedMark:
     """Where its files are."""
 
 
+# --- checkpoints ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SavedFile:
+    """One file of a checkpoint."""
+
+    path: str
+    """Path below the checkpoint folder, with `/` between its parts."""
+    size_bytes: int
+    """Its size."""
+    sha256: str
+    """Its content."""
+    key: str
+    """Where that content is in the runtime bucket; an earlier checkpoint of the same attempt may have put it there."""
+    mode: int = 0o644
+    """Its permissions."""
+    mtime_ns: int = 0
+    """When it was last written, in nanoseconds since 1970 by the worker's clock."""
+
+
+@dataclass(frozen=True)
+class SavedLink:
+    """One symbolic link of a checkpoint; it stays within the folder."""
+
+    path: str
+    """Path below the checkpoint folder."""
+    target: str
+    """What it says: a path relative to where it is."""
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """All that was in a job's checkpoint folder at one moment, written when all of its files are there."""
+
+    token: str
+    """Random, of the writer."""
+    attempt: AttemptId
+    """The try that it is the state of."""
+    session: SessionId
+    """Who ran it."""
+    saved_at: str
+    """When."""
+    files: tuple[SavedFile, ...] = ()
+    """Every file."""
+    links: tuple[SavedLink, ...] = ()
+    """Every symbolic link that stays within the folder."""
+    folders: tuple[str, ...] = ()
+    """Paths of the folders in it that are empty."""
+
+
 # --- the ledger and what is made of it --------------------------------------------------------------------------
 
 
@@ -398,6 +460,8 @@ class Settled:
     """Memory that the next attempt is to have."""
     previous: int = 0
     """Number of the ledger record that holds the job's attempt before this one; 0 when this is its first."""
+    share: float = 0.0
+    """Part of the worker that the attempt had, from 0 to 1: the largest of its parts of cpus, memory and gpus."""
 
 
 @dataclass(frozen=True)
@@ -494,6 +558,8 @@ class LedgerRecord:
     """The campaign is over; a later submission or retry reopens it."""
     seen: tuple[Sighting, ...] = ()
     """What has changed of the workers' machines."""
+    budget: float | None = None
+    """US dollars that the campaign may cost from now on; none leaves it as it was."""
 
 
 class RequestKind(str, Enum):
@@ -507,6 +573,8 @@ class RequestKind(str, Enum):
     """New specs are there."""
     CLOSE = "CLOSE"
     """No more jobs will come: end when all are done."""
+    BUDGET = "BUDGET"
+    """The campaign may cost this much from now on."""
 
 
 @dataclass(frozen=True)
@@ -523,6 +591,8 @@ class Request:
     """Who, as `user@host`."""
     jobs: tuple[Span, ...] = ()
     """Which jobs; all that it can apply to when empty."""
+    budget: float | None = None
+    """US dollars, of a request about the budget."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ _OBJECTS = (
     records.Manifest,
     records.Commit,
     records.PublishedMark,
+    records.SavedCheckpoint,
     records.LedgerRecord,
     records.Request,
     records.ProgressNote,

@@ -45,7 +45,7 @@ def decide_assignments(waiting: WaitingJobs, sessions: Iterable[Session]) -> lis
 
     Highest priority first; within a class oldest first; the emptiest session first.
     """
-    open_sessions = sorted((each for each in sessions if not each.draining), key=lambda each: each.load)
+    open_sessions = sorted((each for each in sessions if each.is_open), key=lambda each: each.load)
     loads = {each.id: each.load for each in open_sessions}
     given: dict[str, list[int]] = {}
     for kind, count in waiting.demand():
@@ -84,7 +84,7 @@ def decide_recalls(sessions: Sequence[Session]) -> list[Recall]:
 
     The newest assignments of the session that would need longest are asked first, as many as there is room for.
     """
-    room = [_free(each) for each in sessions if not each.draining and each.load < 1]
+    room = [_free(each) for each in sessions if each.is_open and each.load < 1]
     if not room:
         return []
     recalls: list[Recall] = []
@@ -118,5 +118,5 @@ def _spare(session: Session, *, most: int) -> list[Recall]:
 
 def _fits_elsewhere(recall: Recall, sessions: Sequence[Session]) -> bool:
     needs: Resources = recall.session.held[recall.job].needs
-    others = (each for each in sessions if each is not recall.session and not each.draining and each.load < 1)
+    others = (each for each in sessions if each is not recall.session and each.is_open and each.load < 1)
     return any(each.offer.fits(needs) for each in others)

@@ -35,10 +35,15 @@ class Held:
     """What it needs."""
     inbox_number: int
     """The inbox record that brought it."""
-    started: bool = False
-    """Whether the session has reported its start."""
+    started_at: float | None = None
+    """Launcher's monotonic clock when it learned of the start, in seconds; none before it has."""
     recalled: bool = False
     """Whether it has been asked back."""
+
+    @property
+    def started(self) -> bool:
+        """Whether the session has reported its start."""
+        return self.started_at is not None
 
 
 @dataclass
@@ -50,7 +55,7 @@ class Session:
     hello: Hello
     """What it said of itself."""
     heard_at: float
-    """Launcher's monotonic clock when its newest record was read, in seconds."""
+    """What the launcher's listening clock showed when its newest record was read, in seconds."""
     held: dict[int, Held] = field(default_factory=dict[int, Held])
     """Attempts that it has, by job, in the order of its inbox. Changed by `hold` and `let_go` alone."""
     next_inbox: int = 1
@@ -61,6 +66,8 @@ class Session:
     """Numbers of its inbox records that are not pruned."""
     draining: bool = False
     """Whether it gets no more jobs."""
+    overdue: bool = False
+    """Whether it should have been heard by now; it gets no jobs until it is."""
     job_seconds: float | None = None
     """Running mean of how long an attempt takes here; none before the first report."""
     failed_since: set[int] = field(default_factory=set[int])
@@ -73,6 +80,11 @@ class Session:
     def offer(self) -> Offer:
         """What it has for jobs."""
         return self.hello.offer
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may get jobs."""
+        return not (self.draining or self.overdue)
 
     @property
     def load(self) -> float:

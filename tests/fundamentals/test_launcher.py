@@ -131,27 +131,91 @@ def test_attempts_of_a_job_are_chained_through_the_ledger(bucket: Bucket) -> Non
 # --- lost workers -----------------------------------------------------------------------------------------------
 
 
-def test_a_silent_session_is_lost_and_its_jobs_go_elsewhere(bucket: Bucket) -> None:
+def test_a_silent_session_is_lost_and_its_jobs_go_elsewhere_at_once(bucket: Bucket) -> None:
     bucket.submit(job_specs(2))
     lost, launcher = add_worker(bucket), bucket.take_over()
     turn(launcher)
-    bucket.time.advance(101)
+    bucket.listen(launcher, 99)
     other = add_worker(bucket, "worker-0002")
-    for _ in range(4):
-        turn(launcher, other)
+    assert lost.session in launcher.state.sessions
+    bucket.listen(launcher, 2)
+    launcher.hand_out()
+    other.turn()
+    assert "silent for more than 100 s" in launcher.state.ended_sessions[lost.session]
+    launcher.settle({})
     assert states(launcher) == [JobState.SUCCEEDED] * 2
-    assert "silent" in launcher.state.ended_sessions[lost.session]
+
+
+def test_a_session_without_jobs_may_be_silent_for_twice_as_long(bucket: Bucket) -> None:
+    worker, launcher = add_worker(bucket), bucket.take_over()
+    launcher.settle({})
+    bucket.listen(launcher, 199)
+    assert worker.session in launcher.state.sessions
+    bucket.listen(launcher, 2)
+    assert "silent for more than 200 s" in launcher.state.ended_sessions[worker.session]
 
 
 def test_a_heartbeat_keeps_a_session_alive(bucket: Bucket) -> None:
     bucket.submit(job_specs(1))
     worker, launcher = add_worker(bucket), bucket.take_over()
+    worker.run = run_on
+    turn(launcher, worker)
     for _ in range(5):
-        launcher.settle({})
-        bucket.time.advance(60)
+        bucket.listen(launcher, 60)
         worker.write()
     launcher.settle({})
     assert worker.session in launcher.state.sessions
+
+
+@pytest.mark.parametrize("stalled", [30, 3600])
+def test_nobody_is_lost_because_the_launcher_did_not_listen(bucket: Bucket, stalled: float) -> None:
+    bucket.submit(job_specs(1))
+    worker, launcher = add_worker(bucket), bucket.take_over()
+    worker.run = run_on
+    turn(launcher, worker)
+    bucket.listen(launcher, 60)
+    bucket.time.advance(stalled)
+    bucket.listen(launcher, 30)
+    assert worker.session in launcher.state.sessions
+
+
+def test_a_launcher_that_always_looks_late_still_notices_who_is_lost(bucket: Bucket) -> None:
+    bucket.submit(job_specs(1))
+    worker, launcher = add_worker(bucket), bucket.take_over()
+    turn(launcher, worker)
+    for _ in range(50):
+        bucket.time.advance(60)
+        launcher.settle({})
+    assert worker.session in launcher.state.ended_sessions
+
+
+def test_nobody_is_lost_because_the_bucket_takes_no_records(bucket: Bucket) -> None:
+    bucket.submit(job_specs(1))
+    full = FaultyStore(bucket.store)
+    worker, launcher = add_worker(bucket), bucket.take_over(full)
+    worker.run = run_on
+    turn(launcher, worker)
+    launcher.settle({})
+    # Whoever writes waits for half an hour; reading works all the time.
+    full.on_create = lambda _key, _data: bucket.time.advance(1800)
+    bucket.listen(launcher, 120)
+    assert worker.session in launcher.state.sessions
+    full.on_create = lambda _key, _data: None
+    bucket.listen(launcher, 120)
+    assert worker.session in launcher.state.ended_sessions
+
+
+def test_a_session_that_should_have_spoken_gets_no_jobs_until_it_does(bucket: Bucket) -> None:
+    worker, launcher = add_worker(bucket), bucket.take_over()
+    launcher.settle({})
+    bucket.listen(launcher, 101)
+    bucket.submit(job_specs(1))
+    ask(bucket, RequestKind.SUBMITTED)
+    launcher.follow_requests()
+    assert launcher.hand_out() == 0
+    worker.write()
+    launcher.settle({})
+    assert launcher.hand_out() == 1
 
 
 def test_a_replaced_session_is_over_at_once(bucket: Bucket) -> None:
@@ -184,8 +248,7 @@ def test_a_dead_session_that_speaks_again_is_ignored_and_told(bucket: Bucket) ->
     frozen, launcher = add_worker(bucket), bucket.take_over()
     frozen.run = run_on
     turn(launcher, frozen)
-    bucket.time.advance(101)
-    launcher.settle({})
+    bucket.listen(launcher, 101)
     launcher.settle({frozen.session: "gone"})
     again = bucket.take_over()
     frozen.finish(Outcome.SUCCEEDED)

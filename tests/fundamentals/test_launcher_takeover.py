@@ -117,8 +117,7 @@ def test_an_older_launcher_does_not_eat_the_signs_of_life_that_the_newer_waits_f
         first.settle({})
     bucket.time.advance(99)
     second.settle({})
-    bucket.time.advance(99)
-    second.settle({})
+    bucket.listen(second, 198)
     assert worker.session in second.state.sessions
 
 

@@ -80,6 +80,15 @@ class Campaign(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         self.world.pass_time(seconds)
 
+    @precondition(lambda self: self.world.drivers)
+    @rule(looks=st.integers(2, 5))
+    def hear_nothing(self, looks: int) -> None:
+        """Let a launcher listen for so long that silent sessions are lost, those with jobs first."""
+        for driver in self.world.drivers[-1:]:
+            for _ in range(looks):
+                self.world.pass_time(DEAD_SECONDS / 2)
+                self.world.drive(driver, lambda launcher: launcher.settle(self.world.gone_sessions()), Fault())
+
     # --- launchers ---
 
     @rule(data=st.data())

@@ -33,7 +33,7 @@ from tests.simulated import SimulatedWorker, report_of
 
 Answer = TypeVar("Answer")
 
-DEAD_SECONDS = 100.0
+DEAD_SECONDS = 10.0
 LOSS_LIMIT = 3
 
 
