@@ -141,6 +141,8 @@ def read_aws_profile(profile: str | None) -> Callable[[], Any] | None:
         return provider(boto3.Session(profile_name=profile))
     except botocore_exceptions.ProfileNotFound as error:
         raise UserError(str(error), key="profile", hint="See 'aws configure list-profiles'.") from error
+    except botocore_exceptions.BotoCoreError as error:
+        raise UserError(f"the AWS profile gives no credentials: {error}", key="profile", hint="log in again") from error
     except ValueError:
         # The files hold settings but no key: leave it to the machine's role.
         return None

@@ -27,10 +27,12 @@ _CODE = re.compile(r"<Code>(\w+)</Code>")
 _ERRNO = re.compile(r"\(os error (\d+)\)")
 _MISSING_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|specified bucket does not exist")
 _NO_CREDENTIALS = re.compile(r"169\.254\.169\.254|metadata\.google|InstanceCredentials|MissingCredential")
+_PROVIDER_SAYS = re.compile(r"External AWS credential provider: (?:\w+: )?(.+)")
 _NONSENSE = re.compile(r"invalid \w+ response")
 _QUOTA_CODES = {"QuotaExceeded", "InsufficientCapacity", "AccountStorageLimitExceeded"}
 _REGION_CODES = {"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException"}
-_STALE_CREDENTIAL_CODES = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestTimeTooSkewed"}
+_EXPIRED_CODES = {"ExpiredToken", "TokenRefreshRequired"}
+_STALE_CREDENTIAL_CODES = {*_EXPIRED_CODES, "InvalidToken", "RequestTimeTooSkewed"}
 _TRANSIENT_STATUSES = {408, 409, 425, 429}
 _NOT_FOUND = 404
 _SERVER_ERRORS = 500
@@ -157,6 +159,10 @@ def _describe_denial(failure: Failure, *, status: int | None, code: str) -> str:
         return "no credentials were found: set the access key in the environment, or attach a role to this machine"
     if code == "RequestTimeTooSkewed":
         return "the clock of this machine is wrong: correct it"
+    if code in _EXPIRED_CODES:
+        return f"the credentials have expired ({code}): get new ones, or attach a role to this machine"
+    if said := _PROVIDER_SAYS.search(failure.summary):
+        return f"the AWS profile gives no credentials ({said[1].rstrip('.')}): log in again"
     named = code or status or "denied"
     return f"the store refuses the credentials ({named}): check access key, secret and permissions"
 

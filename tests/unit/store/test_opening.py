@@ -160,6 +160,22 @@ def test_keys_come_from_a_profile_where_the_environment_has_none(
         open_store(s3_root.url, {"endpoint": s3_root.endpoint, "profile": "absent"})
 
 
+def test_a_profile_whose_login_has_ended_is_told_from_wrong_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "[profile lab]\nsso_start_url = https://lab.example/start\nsso_region = eu-west-3\n"
+    text += "sso_account_id = 1\nsso_role_name = r\n[profile broken]\ncredential_process = false\n"
+    (tmp_path / "config").write_text(text)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(
+        StoreAccessDenied, match=r"profile gives no credentials \(Error loading SSO Token.*log in again"
+    ):
+        open_store("s3://bucket", {"profile": "lab"}).get("key")
+    with pytest.raises(UserError, match=r"profile gives no credentials(.|\n)*log in again"):
+        open_store("s3://bucket", {"profile": "broken"})
+
+
 @pytest.mark.s3
 def test_two_prefixes_of_one_bucket_do_not_see_each_other(s3_root: S3Root) -> None:
     outer = open_store(s3_root.url, s3_root.options)
