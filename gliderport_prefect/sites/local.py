@@ -1,36 +1,42 @@
 """Workers as processes of this machine.
 
-They outlive the launcher: a file per worker tells the next launcher of the same campaign which process it is.
+They outlive the launcher: a file per worker tells the next launcher of the same campaign which process it is, and
+where that is missing, the process's command line does.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import socket
 import subprocess
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psutil
 
 from gliderport_prefect.errors import SiteError
-from gliderport_prefect.protocol.ids import WorkerName
+from gliderport_prefect.protocol.ids import CampaignId, WorkerName
 from gliderport_prefect.protocol.resources import Offer
+from gliderport_prefect.sites.notes import Notes
 from gliderport_prefect.sites.seam import Machine, Market, Quote, SiteWorker, WorkerState
+from gliderport_prefect.sites.started import Started
+from gliderport_prefect.sites.worker_process import (
+    WorkerCommand,
+    bundle_name,
+    end_processes,
+    find_worker_processes,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from gliderport_prefect.store import Store
 
 _TAIL_BYTES = 2000
 """How much of a dead worker's log is shown."""
-_SAME_PROCESS_SECONDS = 1.0
-"""Start times of one process, read twice, differ by less."""
+_GRACE_SECONDS = 15.0
+"""Time between TERM and KILL of a worker that is stopped."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class LocalOptions:
     """Memory of each, in bytes; an equal share when not given."""
     gpus: int | None = None
     """GPUs of each; none when not given."""
-    grace_seconds: float = 15.0
+    grace_seconds: float = _GRACE_SECONDS
     """Time between TERM and KILL of a worker that is stopped."""
 
 
@@ -62,8 +68,8 @@ class LocalSite:
             campaign: Id of the campaign.
             options: What each worker gets.
         """
-        self._folder, self._store, self._bundle_key, self._campaign = folder, store, bundle_key, campaign
-        self._options = options
+        self._folder, self._store, self._bundle_key, self._campaign = folder, store, bundle_key, CampaignId(campaign)
+        self._options, self._notes, self._has_adopted = options, Notes(folder), False
         self._children: dict[WorkerName, psutil.Process] = {}
 
     @property
@@ -84,47 +90,50 @@ class LocalSite:
 
     def start(self, names: Sequence[WorkerName], *, market: Market | None = None) -> None:  # noqa: ARG002 - nobody pays
         """Start a process for each name that has none yet."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._notes.identify(self._campaign, self._store.url)
         bundle = self._fetch_bundle()
-        for name in names:
-            if not self._note(name).exists():
-                self._start(name, bundle)
+        with self._notes.held():
+            self._adopt()
+            for name in names:
+                if self._notes.announce(name):
+                    self._start(name, bundle)
 
     def list_workers(self) -> list[SiteWorker]:
         """Return the workers that were started and not yet forgotten."""
-        notes = sorted(self._folder.glob("*.json")) if self._folder.exists() else []
-        return [self._look(WorkerName(note.stem)) for note in notes]
+        # Before the table of processes is read: whoever held the lock until now has the process in it.
+        is_starting = self._notes.is_held()
+        if not self._has_adopted or any(self._notes.is_pending(name) for name in self._notes.names()):
+            self._adopt()
+        return [self._look(name, is_starting=is_starting) for name in self._notes.names()]
 
     def stop(self, names: Sequence[WorkerName]) -> None:
         """End these workers: TERM, and after a grace time KILL for them and all that they started."""
+        if self._notes.names():
+            with self._notes.held():
+                self._adopt()
         found = [process for name in names if (process := self._process(name)) is not None]
-        for process in found:
-            _quietly(process.terminate)
-        for process in _wait(found, self._options.grace_seconds):
-            _kill_tree(process)
-        _wait(found, self._options.grace_seconds)
+        left = end_processes(found, grace_seconds=self._options.grace_seconds)
+        if left:
+            raise SiteError(f"processes {_say_pids(left)} do not end, though they were killed")
 
     def forget(self) -> None:
         """Remove the folder with notes, logs and scratch."""
         self._children.clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._notes.remove()
 
     def _fetch_bundle(self) -> Path:
         """Return a copy of the bundle, named after its content."""
-        bundle = self._folder / f"worker-{self._bundle_key.split('/')[-2][:16]}.pyz"
+        bundle = self._folder / bundle_name(self._bundle_key.split("/")[-2])
         if not bundle.exists():
             self._store.download_file(self._bundle_key, bundle)
         return bundle
 
     def _start(self, name: WorkerName, bundle: Path) -> None:
-        offer = self.offer
-        command = [sys.executable, str(bundle), "--bucket", self._store.url, "--campaign", self._campaign]
-        command += ["--name", name, "--scratch", str(self._folder / "scratch" / name), "--cpus", f"{offer.cpus:g}"]
-        command += ["--memory", str(offer.memory_bytes), "--gpus", str(offer.gpus)]
+        command = WorkerCommand(self._store.url, self._campaign, name, self._folder)
         try:
-            with self._log(name).open("ab") as log:
+            with self._notes.log(name).open("ab") as log:
                 child = subprocess.Popen(
-                    command,
+                    command.words(bundle, self.offer),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -132,31 +141,36 @@ class LocalSite:
                     start_new_session=True,
                 )
         except OSError as error:
+            self._notes.note(name).unlink()
             raise SiteError(f"worker {name} cannot be started on this machine: {error}") from error
         child.returncode = 0  # it outlives us on purpose: psutil waits for it, and Popen need not warn of it
         self._children[name] = psutil.Process(child.pid)
-        started_at = self._children[name].create_time()
-        beside = self._note(name).with_suffix(".part")  # whoever reads a note reads a whole one
-        beside.write_text(json.dumps({"pid": child.pid, "started_at": started_at}), encoding="utf-8")
-        beside.replace(self._note(name))
+        self._notes.write(name, self._children[name])
 
-    def _look(self, name: WorkerName) -> SiteWorker:
+    def _adopt(self) -> None:
+        """Note the workers whose process nobody noted: their launcher was killed just then, or its folder is gone."""
+        for found in find_worker_processes():
+            command, is_own = found.command, not found.user
+            is_of_campaign = (command.bucket, command.campaign) == (self._store.url, self._campaign)
+            if is_own and is_of_campaign and self._notes.is_pending(command.worker):
+                self._notes.identify(self._campaign, self._store.url)
+                self._notes.write(command.worker, found.process)
+        self._has_adopted = True
+
+    def _look(self, name: WorkerName, *, is_starting: bool) -> SiteWorker:
         if self._process(name) is not None:
             return SiteWorker(name, WorkerState.RUNNING, machine=_machine())
+        if self._notes.is_pending(name):
+            if is_starting:
+                return SiteWorker(name, WorkerState.STARTING, machine=_machine())
+            return SiteWorker(name, WorkerState.GONE, reason="its launcher ended before it could start it")
         exit_code = self._exit_code(name)
         return SiteWorker(name, WorkerState.GONE, exit_code, self._last_words(name, exit_code), _machine())
 
     def _process(self, name: WorkerName) -> psutil.Process | None:
         """Return the worker's process if it is alive and still the one that was started."""
-        try:
-            note = json.loads(self._note(name).read_text(encoding="utf-8"))
-            process = psutil.Process(note["pid"])
-            same = abs(process.create_time() - note["started_at"]) < _SAME_PROCESS_SECONDS
-            if not same or process.status() == psutil.STATUS_ZOMBIE:
-                return None
-            return self._children.get(name, process)
-        except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
-            return None
+        process = self._notes.find(name)
+        return None if process is None else self._children.get(name, process)
 
     def _exit_code(self, name: WorkerName) -> int | None:
         """Return the exit code of a process that has ended, which only the process that started it can know."""
@@ -168,21 +182,57 @@ class LocalSite:
         return None if ended is None else int(ended)
 
     def _last_words(self, name: WorkerName, exit_code: int | None) -> str:
+        log = self._notes.log(name)
         try:
-            tail = self._log(name).read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace").strip()
+            tail = log.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace").strip()
         except OSError:
             tail = ""
         ended = "its process has ended" if exit_code is None else f"its process ended with exit code {exit_code}"
-        return f"{ended}; last lines of {self._log(name)}:\n{tail}" if tail else ended
-
-    def _note(self, name: WorkerName) -> Path:
-        return self._folder / f"{name}.json"
-
-    def _log(self, name: WorkerName) -> Path:
-        return self._folder / f"{name}.log"
+        return f"{ended}; last lines of {log}:\n{tail}" if tail else ended
 
     def _existing_parent(self) -> Path:
         return next(each for each in [self._folder, *self._folder.parents] if each.exists())
+
+
+class LocalWorkers:
+    """The workers that this machine's sites have started, of all campaigns, as the table of processes shows them."""
+
+    def __init__(self, *, grace_seconds: float = _GRACE_SECONDS) -> None:
+        """Describe how they are ended.
+
+        Args:
+            grace_seconds: Time between TERM and KILL.
+        """
+        self._grace_seconds = grace_seconds
+
+    def find_started(self) -> list[Started]:
+        """Return them, those of other users too."""
+        return [
+            Started(
+                site="local",
+                campaign=found.command.campaign,
+                bucket=found.command.bucket,
+                worker=found.command.worker,
+                reference=f"process {found.process.pid}",
+                state=WorkerState.RUNNING,
+                machine=_machine(),
+                since=found.process.create_time(),
+                user=found.user,
+            )
+            for found in find_worker_processes()
+        ]
+
+    def stop_started(self, started: Sequence[Started]) -> None:
+        """End these: TERM, and after a grace time KILL for them and all that they started."""
+        wanted = {(each.bucket, each.campaign, each.worker) for each in started}
+        found = [
+            each.process
+            for each in find_worker_processes()
+            if (each.command.bucket, each.command.campaign, each.command.worker) in wanted and not each.user
+        ]
+        left = end_processes(found, grace_seconds=self._grace_seconds)
+        if left:
+            raise SiteError(f"processes {_say_pids(left)} do not end, though they were killed")
 
 
 def _machine() -> Machine:
@@ -194,23 +244,5 @@ def _environment(own: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in own.items() if not name.startswith("PREFECT_")}
 
 
-def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Wait until these have ended, and return those that have not after that time."""
-    _, alive = psutil.wait_procs(processes, timeout=seconds)
-    return alive
-
-
-def _kill_tree(process: psutil.Process) -> None:
-    try:
-        family = [*process.children(recursive=True), process]
-    except psutil.NoSuchProcess:
-        return
-    for each in family:
-        _quietly(each.kill)
-
-
-def _quietly(act: Callable[[], None]) -> None:
-    try:
-        act()
-    except psutil.NoSuchProcess:
-        return
+def _say_pids(processes: Sequence[psutil.Process]) -> str:
+    return ", ".join(str(each.pid) for each in processes)
