@@ -179,6 +179,35 @@ class CampaignKeys:
         return f"{self.root}/outputs/{job}"
 
     @property
+    def checkpoints(self) -> str:
+        """Prefix of the checkpoints of all jobs."""
+        return f"{self.root}/checkpoints"
+
+    def checkpoints_of(self, job: JobId) -> str:
+        """Return the prefix of everything that was saved of the job's checkpoint folder."""
+        return f"{self.checkpoints}/{job}"
+
+    def checkpoint_job(self, key: str) -> JobId:
+        """Return whose checkpoint the object belongs to."""
+        return JobId(key[len(self.checkpoints) + 1 :].partition("/")[0])
+
+    def saved(self, job: JobId) -> str:
+        """Return the log of the job's complete checkpoints; it loses its beginning."""
+        return f"{self.checkpoints_of(job)}/saved"
+
+    def saved_files(self, job: JobId) -> str:
+        """Return the prefix of the files of the job's checkpoints."""
+        return f"{self.checkpoints_of(job)}/files"
+
+    def saved_file(self, job: JobId, attempt: AttemptId, name: str) -> str:  # noqa: PLR0917 - the parts of the key
+        """Return the key of one file that the attempt saved."""
+        return f"{self.saved_files(job)}/{attempt}/{name}"
+
+    def saved_by(self, job: JobId, key: str) -> AttemptId:
+        """Return which attempt saved the file."""
+        return AttemptId(key[len(self.saved_files(job)) + 1 :].partition("/")[0])
+
+    @property
     def progress(self) -> str:
         """Log of the launcher's progress notes; only the newest is kept."""
         return f"{self.root}/board/progress"

@@ -24,6 +24,7 @@ KINDS: tuple[type[Any], ...] = (
     records.Manifest,
     records.Commit,
     records.PublishedMark,
+    records.SavedCheckpoint,
     records.LedgerRecord,
     records.Request,
     records.ProgressNote,

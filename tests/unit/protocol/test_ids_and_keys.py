@@ -111,6 +111,12 @@ def test_an_inbox_key_names_its_session() -> None:
     assert KEYS.inbox_session(f"{KEYS.inbox(session)}/{number_segment(3)}") == session
 
 
+def test_a_key_of_a_checkpoint_names_its_job_and_its_writer() -> None:
+    key = KEYS.saved_file(JobId("fit-1"), AttemptId("2.1"), "7-abc")
+    assert KEYS.checkpoint_job(key) == KEYS.checkpoint_job(f"{KEYS.saved(JobId('fit-1'))}/00000001") == "fit-1"
+    assert KEYS.saved_by(JobId("fit-1"), key) == "2.1"
+
+
 def longest_keys() -> dict[str, str]:
     """Return every key of a campaign whose ids are as long as they may be, by the member that makes it."""
     keys, made = CampaignKeys(CampaignId(LONGEST)), dict[str, str]()
@@ -128,7 +134,7 @@ def longest_keys() -> dict[str, str]:
         "key": f"{keys.inboxes}/w.a/00000001",
     }
     for name, member in inspect.getmembers(CampaignKeys):
-        if name.startswith("_") or name in {"campaign", "parse_outbox", "inbox_session"}:
+        if name.startswith("_") or name in {"campaign", "parse_outbox", "inbox_session", "checkpoint_job", "saved_by"}:
             continue
         if isinstance(member, property):
             made[name] = getattr(keys, name)
