@@ -88,6 +88,10 @@ class Campaign:
     """Limits that the launcher keeps."""
     origin: str = ""
     """Where the jobs came from, for people."""
+    secrets: tuple[str, ...] = ()
+    """Names of the variables that its workers must have for the jobs' `secrets`; never a value."""
+    credentials: str = ""
+    """The Prefect block that opens the bucket, such as `aws-credentials/lab`; the environment does when empty."""
     protocol: int = PROTOCOL_VERSION
     """Version of the protocol that its objects follow."""
 
