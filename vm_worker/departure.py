@@ -28,8 +28,6 @@ _LONGEST_WARNING_SECONDS = 150.0
 _RESERVED_SHARE = 1 / 6
 _MOST_RESERVED_SECONDS = 10.0
 _FAREWELL_SHARE = 0.4
-# A machine that stands for so much longer than was said is not taken after all.
-_LINGER_SECONDS = 180.0
 
 
 class Haste(IntEnum):
@@ -173,14 +171,17 @@ class Departure:
             ends += [end - self._policy.grace_seconds, end]
         return min([each - now for each in ends if each > now], default=60.0)
 
-    @property
-    def linger_until(self) -> float | None:
-        """Until when the process stays although its work is done; none when it may end now."""
+    def linger_until(self, seconds: float) -> float | None:
+        """Return until when the process stays although its work is done; none when it may end now.
+
+        Args:
+            seconds: A machine that stands for so much longer than was announced is not taken after all.
+        """
         loss = self._loss
         is_to_be_restarted = self.leave.exit not in {Exit.FINISHED, Exit.MISTAKE}
         if loss is None or self._was_signalled or not is_to_be_restarted:
             return None
-        return loss.at + _LINGER_SECONDS if self._haste_of(loss, now=time.monotonic()) else None
+        return loss.at + seconds if self._haste_of(loss, now=time.monotonic()) else None
 
     def _haste_of(self, loss: Loss, *, now: float) -> Haste:
         seconds_left = loss.at - now

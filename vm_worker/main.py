@@ -22,6 +22,7 @@ from vm_worker.worker import Orders, work
 
 _NOTICES = "GLIDERPORT_NOTICES"
 _METADATA_ADDRESS = "GLIDERPORT_METADATA_ADDRESS"
+_LINGER_SECONDS = 180.0
 
 
 def run_and_exit() -> NoReturn:
@@ -64,6 +65,7 @@ def _read_orders(given: argparse.Namespace) -> Orders:
             gpu_type=given.gpu_type,
         ),
         notices=NoticeSource(given.notices, given.metadata_address),
+        linger_seconds=given.linger,
     )
 
 
@@ -94,6 +96,14 @@ def _make_parser() -> argparse.ArgumentParser:
         default=os.environ.get(_METADATA_ADDRESS, DEFAULT_ADDRESS),
         metavar="URL",
         help=f"where the instance's metadata service is (default: {_METADATA_ADDRESS} or {DEFAULT_ADDRESS})",
+    )
+    parser.add_argument(
+        "--linger",
+        type=float,
+        default=_LINGER_SECONDS,
+        metavar="SECONDS",
+        help="after a notice stay that much longer than announced, so that nobody starts the worker again on a machine "
+        "that is about to go (default %(default)g)",
     )
     parser.add_argument("--verbose", action="store_true", help="log more")
     return parser

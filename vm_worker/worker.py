@@ -79,6 +79,8 @@ class Orders:
     """What the machine is said to have."""
     notices: NoticeSource
     """Who would say that the machine is taken back."""
+    linger_seconds: float
+    """How long after the announced end of the machine the process may end by itself."""
 
 
 def work(orders: Orders) -> int:
@@ -116,7 +118,7 @@ def work(orders: Orders) -> int:
         note(Event.REQUESTS, "how often it asked the bucket for records", **bucket.control.counts)
     finally:
         scratch.close()
-    worker.linger()
+    worker.linger(orders.linger_seconds)
     return code
 
 
@@ -173,12 +175,12 @@ class Worker:
             self._take_signal(self._bell.wait(self._wait_seconds()))
         return self._say_goodbye(self._departure.leave)
 
-    def linger(self) -> None:
+    def linger(self, seconds: float) -> None:
         """After a notice, let the process stay until its machine goes, is not taken after all, or a signal comes.
 
         Whoever sees it end (SkyPilot) would start it again, on the machine that is about to go.
         """
-        until = self._departure.linger_until
+        until = self._departure.linger_until(seconds)
         if until is None:
             return
         note(Event.LINGERING, "waits for the end of its machine", seconds=round(until - time.monotonic(), 1))
