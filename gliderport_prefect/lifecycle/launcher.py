@@ -39,6 +39,7 @@ from gliderport_prefect.protocol.records import (
     LedgerRecord,
     Request,
     RequestKind,
+    Sighting,
     Span,
     timestamp,
 )
@@ -52,6 +53,7 @@ from gliderport_prefect.scheduling.matching import decide_assignments, decide_re
 from gliderport_prefect.scheduling.scaling import derive_black_holes
 from gliderport_prefect.scheduling.sessions import Session
 from gliderport_prefect.scheduling.settling import News, SettlingRules, decide_ledger
+from gliderport_prefect.scheduling.sightings import derive_sightings
 from gliderport_prefect.scheduling.state import CampaignState
 from gliderport_prefect.store import list_numbers
 
@@ -143,6 +145,20 @@ class Launcher:
             self._follow(data, number)
             found = True
         return found
+
+    def note_workers(self, looked: Iterable[Sighting]) -> None:
+        """Write down what has changed of the workers' machines, if anything has.
+
+        Args:
+            looked: What the site says of all workers of the campaign.
+        """
+        seen = self.derive_seen(looked)
+        if seen:
+            self.write_ledger(LedgerRecord(self.epoch, "", finished=self.state.said_finished, seen=seen))
+
+    def derive_seen(self, looked: Iterable[Sighting]) -> tuple[Sighting, ...]:
+        """Return what has changed of the workers' machines since it was written down."""
+        return derive_sightings(looked, self.state.fleet.known(), now=self.runtime.clock.wall())
 
     def write_ledger(self, record: LedgerRecord) -> None:
         """Append to the ledger and take the record into the state.
@@ -283,6 +299,8 @@ class Launcher:
             self.state.rebuild_queue()
         elif request is not None and request.kind is RequestKind.RETRY:
             self.write_ledger(replace(answer, requeued=spans))
+        elif request is not None and request.kind is RequestKind.BUDGET:
+            self.write_ledger(replace(answer, budget=request.budget))
         else:
             self.write_ledger(answer)
 
@@ -301,14 +319,19 @@ class Launcher:
         return tuple(each for each in clipped if each.first <= each.last)
 
 
-def take_over(runtime: Runtime, spec_of: Callable[[int], JobSpec]) -> Launcher:
+def take_over(runtime: Runtime, spec_of: Callable[[int], JobSpec], *, after: int | None = None) -> Launcher:
     """Claim the next epoch, replay the campaign, fence every older launcher, and return the right to drive.
+
+    Args:
+        runtime: The campaign.
+        spec_of: Returns the spec of a job.
+        after: The epoch that must be the newest one until now; whichever it is when not given.
 
     Raises:
         Superseded: Somebody claimed a higher epoch meanwhile.
     """
     campaign = read_campaign(runtime)
-    epoch = _claim_epoch(runtime)
+    epoch = _claim_epoch(runtime, after=after)
     state = replay(runtime)
     _fence_ledger(runtime, state, epoch=epoch)
     launcher = Launcher(runtime, campaign, epoch, state, spec_of)
@@ -324,7 +347,7 @@ def _request_key(runtime: Runtime, number: int) -> str:
     return f"{runtime.keys.requests}/{number_segment(number)}"
 
 
-def _claim_epoch(runtime: Runtime) -> int:
+def _claim_epoch(runtime: Runtime, *, after: int | None) -> int:
     claim = LauncherClaim(
         token=runtime.token(),
         host=socket.gethostname(),
@@ -332,8 +355,11 @@ def _claim_epoch(runtime: Runtime) -> int:
         claimed_at=timestamp(runtime.clock.wall()),
         version=__version__,
     )
-    epoch = max(list_numbers(runtime.store, runtime.keys.launchers), default=0) + 1
+    newest = max(list_numbers(runtime.store, runtime.keys.launchers), default=0)
+    epoch = (newest if after is None else after) + 1
     while runtime.append(runtime.keys.launchers, claim, number=epoch) is not None:
+        if after is not None:
+            raise Superseded(f"somebody else has just begun to drive campaign {runtime.campaign!r}")
         epoch += 1
     return epoch
 
@@ -344,8 +370,10 @@ def _fence_ledger(runtime: Runtime, state: CampaignState, *, epoch: int) -> None
     Raises:
         Superseded: A launcher of a higher epoch has written to the ledger.
     """
-    fence = LedgerRecord(epoch, runtime.token(), fence=True)
+    token = runtime.token()
     while True:
+        # What is over stays over: a launcher also comes only to write down that the last workers are gone.
+        fence = LedgerRecord(epoch, token, fence=True, finished=state.said_finished)
         if state.epoch > epoch:
             raise Superseded(f"campaign {runtime.campaign!r} is driven by a launcher of epoch {state.epoch} already")
         if runtime.append(runtime.keys.ledger, fence, number=state.ledger_number + 1) is None:
