@@ -16,9 +16,9 @@ from gliderport_prefect.campaign.specs import SpecReader
 from gliderport_prefect.cli.driving import Drive
 from gliderport_prefect.cli.exits import Exit
 from gliderport_prefect.cli.jobs import make_selection
-from gliderport_prefect.cli.launchers import is_alive
 from gliderport_prefect.cli.opening import bucket_option, open_campaign, say_command, states_option
 from gliderport_prefect.errors import UserError
+from gliderport_prefect.lifecycle.claims import is_alive
 from gliderport_prefect.lifecycle.launcher import take_over
 from gliderport_prefect.lifecycle.plan import plan_of
 from gliderport_prefect.protocol.outcomes import TERMINAL_STATES, JobState

@@ -14,10 +14,10 @@ from gliderport_prefect.board.summary import Summary, summarize
 from gliderport_prefect.board.view import look, look_again
 from gliderport_prefect.board.wording import make_printable, say_counts, say_workers
 from gliderport_prefect.cli.failures import write_failures
-from gliderport_prefect.cli.launchers import is_alive
 from gliderport_prefect.cli.opening import bucket_option, campaign_argument, json_option, open_campaign
 from gliderport_prefect.cli.showing import open_progress
 from gliderport_prefect.cli.tables import write_json
+from gliderport_prefect.lifecycle.claims import is_alive
 from gliderport_prefect.protocol.outcomes import JobState
 
 if TYPE_CHECKING:
