@@ -18,6 +18,7 @@ command of a job is data, not an exception, and has no place here.
     ├── Superseded             a launcher of a higher epoch drives the campaign
     ├── SiteError              the place where workers run cannot start or stop them
     ├── Stuck                  a campaign cannot go on by itself
+    │   └── BudgetReached      it has cost what it may cost
     └── ProtocolError          a record that cannot be read, or of a newer protocol
 
 A message says what happened, to which job, key, worker or file, and what to
@@ -146,3 +147,7 @@ class SiteError(GliderportError):
 
 class Stuck(GliderportError):
     """A campaign cannot go on by itself, and the message says what it waits for."""
+
+
+class BudgetReached(Stuck):
+    """A campaign has cost what it may cost, and the message says how to raise that."""

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from gliderport_prefect.campaign.runtime import Runtime
 
 
-def append_request(runtime: Runtime, kind: RequestKind, *, jobs: Iterable[Span] = ()) -> int:
+def append_request(
+    runtime: Runtime, kind: RequestKind, *, jobs: Iterable[Span] = (), budget: float | None = None
+) -> int:
     """Ask whoever drives the campaign, now or later, for something, and return the request's number.
 
     Args:
         runtime: The campaign.
         kind: What is asked for.
         jobs: The jobs that it is about; all that it can apply to when empty.
+        budget: US dollars that the campaign may cost, of a request about that.
     """
     request = Request(
         kind=kind,
@@ -30,6 +33,7 @@ def append_request(runtime: Runtime, kind: RequestKind, *, jobs: Iterable[Span] 
         requested_at=timestamp(runtime.clock.wall()),
         requested_by=f"{getpass.getuser()}@{socket.gethostname()}",
         jobs=tuple(jobs),
+        budget=budget,
     )
     number = max(list_numbers(runtime.store, runtime.keys.requests), default=0) + 1
     while runtime.append(runtime.keys.requests, request, number=number) is not None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from gliderport_prefect.campaign.replay import write_snapshot
+from gliderport_prefect.lifecycle.budget import Purse
 from gliderport_prefect.protocol.ids import SessionId
 from gliderport_prefect.protocol.keys import number_segment
 from gliderport_prefect.protocol.outcomes import JobState
 from gliderport_prefect.protocol.records import Death, LedgerRecord, ProgressNote, timestamp
+from gliderport_prefect.scheduling.cost import Cost
 from gliderport_prefect.scheduling.matching import backlog_seconds
 from gliderport_prefect.store import list_numbers
 
@@ -58,6 +60,8 @@ class Progress:
     """Number of workers that start, are idle, are busy, drain."""
     note: str = ""
     """What happened last that is worth a line; empty when nothing did."""
+    cost: Cost = field(default_factory=Cost)
+    """What its workers have cost."""
 
     @property
     def total(self) -> int:
@@ -127,8 +131,10 @@ class Distribution:
 
     def __post_init__(self) -> None:
         """Make everything due at once."""
+        self.purse = Purse(self.launcher)
         self._site, self._requests, self._outboxes = _Due(self.pace.site), _Due(self.pace.requests), _Due(0.0)
-        self._note, self._noted, self._wait = _Due(self.pace.note), dict[str, int](), self.pace.shortest
+        self._note, self._wait = _Due(self.pace.note), self.pace.shortest
+        self._noted: tuple[dict[str, int], str] = ({}, "")
 
     def run(self) -> dict[JobState, int]:
         """Go round until every job has ended and the campaign is not kept open."""
@@ -160,13 +166,26 @@ class Distribution:
     def _look(self, now: float) -> bool:
         launcher = self.launcher
         if self._site.is_due(now):
-            self._lost = self.workforce.look(launcher.state)
+            self._look_at_site()
         moved = launcher.settle(self._lost)
         self._lost = {}
+        self.purse.look()
+        if not self.purse.allows_more():
+            self._tell(now, started=0)
+            return moved
         started = self.workforce.match(launcher.state)
+        if started:
+            launcher.note_workers(self.workforce.sightings())
         given = launcher.hand_out()
         self._tell(now, started=len(started))
         return bool(moved or given or started)
+
+    def _look_at_site(self) -> None:
+        """See what has become of the workers, and write it down even when it means that nothing can go on."""
+        try:
+            self._lost = self.workforce.look(self.launcher.state)
+        finally:
+            self.launcher.note_workers(self.workforce.sightings())
 
     def _next_wait(self, *, moved: bool) -> float:
         if moved:
@@ -198,6 +217,7 @@ class Distribution:
             jobs=state.jobs.counts(),
             workers=self.workforce.counts(state),
             note=f"asked the site for {started} more worker{'s' if started > 1 else ''}" if started else "",
+            cost=self.purse.cost,
         )
         self.watch(progress)
         if self._note.is_due(now):
@@ -206,13 +226,14 @@ class Distribution:
     def _leave_note(self, progress: Progress) -> None:
         """Put the newest progress note in place of the older ones, unless it says the same."""
         runtime, counts = self.launcher.runtime, {state.value: count for state, count in progress.jobs.items()}
-        if counts == self._noted:
+        waiting_for = self.purse.waiting_for
+        if (counts, waiting_for) == self._noted:
             return
-        self._noted = counts
+        self._noted = counts, waiting_for
         older = list_numbers(runtime.store, runtime.keys.progress)
         number = max(older, default=0) + 1
         moment = timestamp(runtime.clock.wall())
-        note = ProgressNote(self.launcher.epoch, runtime.token(), moment, counts, progress.workers)
+        note = ProgressNote(self.launcher.epoch, runtime.token(), moment, counts, progress.workers, waiting_for)
         runtime.create(f"{runtime.keys.progress}/{number_segment(number)}", note)
         runtime.store.delete([f"{runtime.keys.progress}/{number_segment(each)}" for each in older])
 
@@ -220,9 +241,10 @@ class Distribution:
         launcher = self.launcher
         launcher.drain(launcher.state.sessions.values())
         over = tuple(Death(session, "the campaign is over") for session in launcher.state.sessions)
-        launcher.write_ledger(LedgerRecord(launcher.epoch, "", finished=True, dead=over))
+        seen = launcher.derive_seen(self.workforce.sightings())
+        launcher.write_ledger(LedgerRecord(launcher.epoch, "", finished=True, dead=over, seen=seen))
         write_snapshot(launcher.runtime, launcher.state)
-        self._noted = {}
+        self._noted = {}, ""
         self._tell(launcher.runtime.clock.monotonic(), started=0)
         return launcher.state.jobs.counts()
 

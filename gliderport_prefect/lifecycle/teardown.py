@@ -12,11 +12,14 @@ from gliderport_prefect.lifecycle.deletion import delete_inputs
 from gliderport_prefect.lifecycle.launcher import take_over
 from gliderport_prefect.lifecycle.opening import open_site
 from gliderport_prefect.lifecycle.plan import open_runtime
+from gliderport_prefect.lifecycle.sightings import sight
+from gliderport_prefect.scheduling.sightings import derive_sightings
 from gliderport_prefect.sites.seam import WorkerState
 
 if TYPE_CHECKING:
     from gliderport_prefect.campaign.runtime import Runtime
     from gliderport_prefect.lifecycle.plan import Plan
+    from gliderport_prefect.protocol.records import Sighting
     from gliderport_prefect.scheduling.state import CampaignState
     from gliderport_prefect.sites.seam import Site, SiteWorker
 
@@ -34,10 +37,11 @@ def teardown(plan: Plan) -> int:
     """
     runtime, site = open_runtime(plan), open_site(plan)
     ended = _stop_workers(site)
+    last = sight(site.list_workers())
     site.forget()
     state = replay(runtime)
-    if state.sessions:
-        state = _settle_last_words(runtime)
+    if state.sessions or derive_sightings(last, state.fleet.known(), now=runtime.clock.wall()):
+        state = _settle_last_words(runtime, last)
     if state.finished:
         _delete_mail(runtime)
         delete_inputs(runtime, state)
@@ -54,13 +58,14 @@ def _stop_workers(site: Site) -> int:
     return len(present)
 
 
-def _settle_last_words(runtime: Runtime) -> CampaignState:
-    """Settle what the workers said before they ended, so that nothing seems to run any more.
+def _settle_last_words(runtime: Runtime, last: list[Sighting]) -> CampaignState:
+    """Settle what the workers said before they ended, so that nothing seems to run or to cost anything any more.
 
     Nobody else drives a campaign whose workers were ended; whoever does is stopped by the new epoch.
     """
     launcher = take_over(runtime, SpecReader(runtime.store, runtime.keys).spec_of)
     launcher.settle(dict.fromkeys(launcher.state.sessions, "its worker was stopped"))
+    launcher.note_workers(last)
     return launcher.state
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from gliderport_prefect.board.wording import say_resources
 from gliderport_prefect.errors import Stuck
+from gliderport_prefect.lifecycle.sightings import sight
 from gliderport_prefect.protocol.ids import SessionId, WorkerName, worker_of
 from gliderport_prefect.scheduling.scaling import decide_new_workers, derive_unplaceable
 from gliderport_prefect.sites.seam import SiteWorker, WorkerState
 
 if TYPE_CHECKING:
-    from gliderport_prefect.protocol.records import LauncherPolicy
+    from gliderport_prefect.protocol.records import LauncherPolicy, Sighting
     from gliderport_prefect.scheduling.state import CampaignState
     from gliderport_prefect.sites.seam import Site
 
@@ -26,6 +27,10 @@ class Workforce:
     _known: dict[WorkerName, SiteWorker] = field(default_factory=dict[WorkerName, SiteWorker])
     _stillborn: int = 0
     _counted: set[WorkerName] = field(default_factory=set[WorkerName])
+
+    def sightings(self) -> list[Sighting]:
+        """Return what the site said at the last look of each worker, and which were asked for since."""
+        return sight(self._known.values())
 
     def look(self, state: CampaignState) -> dict[SessionId, str]:
         """Ask the site what is there and return the live sessions whose worker is gone, with the reason.

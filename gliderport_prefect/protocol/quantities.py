@@ -1,4 +1,4 @@
-"""Sizes and times as people write them: `4GiB`, `1h30m`."""
+"""Sizes, times and amounts of money as people write them: `4GiB`, `1h30m`, `$20`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(i?)(B?)\s*", re.IGNORECASE)
 _TIME_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)", re.IGNORECASE)
+_AMOUNT = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?|\.\d+")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _POWERS = " KMGTP"
 
@@ -37,6 +38,20 @@ def parse_seconds(value: object) -> float:
         message = f"{value!r} is no time above 0; write seconds, or for example '15m' or '1h30m'"
         raise ValueError(message)
     return seconds
+
+
+def parse_dollars(value: object) -> float:
+    """Return US dollars for an amount such as `20`, `0.5` or `$20`.
+
+    Raises:
+        ValueError: It is no such amount, or not above 0.
+    """
+    text = str(value).strip().removeprefix("$")
+    is_amount = not isinstance(value, bool) and _AMOUNT.fullmatch(text) is not None
+    if not is_amount or not 0 < (dollars := float(text)) < float("inf"):
+        message = f"{value!r} is no amount of US dollars above 0; write for example 20 or 0.5"
+        raise ValueError(message)
+    return dollars
 
 
 def _seconds(value: object) -> float:

@@ -19,9 +19,11 @@ from gliderport_prefect.protocol.records import (
     OutboxRecord,
     SessionAttempt,
     Settled,
+    Usage,
     timestamp,
 )
 from gliderport_prefect.protocol.version import PROTOCOL_VERSION
+from gliderport_prefect.scheduling.cost import share_of
 from gliderport_prefect.scheduling.settlement import Account, Limits, Verdict, decide_verdict
 from gliderport_prefect.scheduling.state import CampaignState
 
@@ -136,7 +138,8 @@ class _Draft:
             return
         verdict = Verdict(JobState.SUCCEEDED) if report.outcome is Outcome.SUCCEEDED else self._judge(report)
         previous = self.state.jobs.last_record(report.job)
-        settled = Settled(session, verdict.then, report, verdict.memory_bytes, previous)
+        share = self._share(session, report.job)
+        settled = Settled(session, verdict.then, report, verdict.memory_bytes, previous, share)
         self.settled.setdefault(report.job, []).append(settled)
         self.over.add((session, report.job))
 
@@ -146,11 +149,36 @@ class _Draft:
         running = {ref.job: ref.attempt for ref in self.started if ref.session == session}
         if ended is not None:
             running |= {JobNumber(job): held.attempt for job, held in ended.held.items() if held.started}
-        moment = timestamp(self.rules.wall_time)
         for job, attempt in running.items():
             if (session, job) not in self.over and not self._has_ended(job):
-                name, why = self.rules.spec_of(job).id, f"{session} {reason}"
-                self.settle(session, AttemptReport(job, name, attempt, Outcome.WORKER_LOST, moment, moment, reason=why))
+                self.settle(session, self._report_lost(session, AttemptRef(job, attempt), reason=reason))
+
+    def _report_lost(self, session: SessionId, ref: AttemptRef, *, reason: str) -> AttemptReport:
+        """Return the report that the session did not write: the attempt ran until the session was heard last."""
+        holder = self.state.sessions.get(session)
+        held = None if holder is None else holder.held.get(ref.job)
+        seconds = 0.0
+        if holder is not None and held is not None and held.started_at is not None:
+            seconds = max(0.0, holder.heard_at - held.started_at)
+        ended_at = self.rules.wall_time
+        return AttemptReport(
+            job=ref.job,
+            id=self.rules.spec_of(ref.job).id,
+            attempt=ref.attempt,
+            outcome=Outcome.WORKER_LOST,
+            started_at=timestamp(ended_at - seconds),
+            finished_at=timestamp(ended_at),
+            reason=f"{session} {reason}",
+            usage=Usage(wall_seconds=seconds),
+        )
+
+    def _share(self, session: SessionId, job: JobNumber) -> float:
+        """Return which part of its worker an attempt has."""
+        holder = self.state.sessions.get(session)
+        if holder is None:
+            return share_of(self.met[session].offer, self.state.class_of(job).needs)
+        held = holder.held.get(job)
+        return share_of(holder.offer, self.state.class_of(job).needs if held is None else held.needs)
 
     def record(self) -> LedgerRecord | None:
         """Return what is to be written, without token; None when there is nothing."""

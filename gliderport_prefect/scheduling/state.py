@@ -24,6 +24,7 @@ from gliderport_prefect.protocol.records import (
     Span,
 )
 from gliderport_prefect.scheduling.classes import ClassRuns, JobClass
+from gliderport_prefect.scheduling.cost import Fleet
 from gliderport_prefect.scheduling.jobs import JobTable
 from gliderport_prefect.scheduling.queue import WaitingJobs
 from gliderport_prefect.scheduling.sessions import Held, Session
@@ -50,6 +51,10 @@ class CampaignState:
     """Newest outbox record of each session whose content is settled."""
     floor: dict[str, int] = field(default_factory=dict[str, int])
     """Oldest inbox record of each session that is kept."""
+    fleet: Fleet = field(default_factory=Fleet)
+    """The workers' machines, what they cost and what use was made of them."""
+    budget: float | None = None
+    """US dollars that the campaign may cost, as somebody asked for; none when it is what the campaign began with."""
     requests_read: int = 0
     """Newest request that has been acted on."""
     cancel_wanted: set[int] = field(default_factory=set[int])
@@ -106,10 +111,11 @@ class CampaignState:
     def apply_ledger(self, number: int, record: LedgerRecord, *, now: float) -> None:
         """Take in the ledger record of that number, read at that moment of the launcher's clock."""
         self.ledger_number, self.epoch = number, max(self.epoch, record.epoch)
+        self.fleet.see(record.seen, record=number)
         for meeting in record.met:
             self.sessions[meeting.session] = Session(meeting.session, meeting.hello, heard_at=now)
         for each in record.started:
-            self._start(each)
+            self._start(each, now=now)
         for settled in record.settled:
             self._settle(number, settled)
         for each in record.returned:
@@ -123,9 +129,10 @@ class CampaignState:
         self.read.update(record.read)
         self.floor.update(record.floor)
         self.requests_read = max(self.requests_read, record.requests_read)
+        self.budget = self.budget if record.budget is None else record.budget
         self.said_finished = record.finished
 
-    def _start(self, each: SessionAttempt) -> None:
+    def _start(self, each: SessionAttempt, *, now: float) -> None:
         self.jobs.note_try(each.job, each.attempt)
         session = self.sessions.get(each.session)
         if session is None or self.jobs.has_ended(each.job):
@@ -133,7 +140,7 @@ class CampaignState:
         if not session.has(each.job, each.attempt):  # the inbox that brought it is read after the ledger
             needs = self.class_of(each.job).needs
             self._hold(session, each.job, held=Held(each.attempt, needs, inbox_number=0))
-        session.held[each.job].started = True
+        session.held[each.job].started_at = now
         self.jobs.move(each.job, JobState.RUNNING)
 
     def _settle(self, number: int, settled: Settled) -> None:
@@ -141,6 +148,7 @@ class CampaignState:
         session = self.sessions.get(settled.session)
         if session is not None:
             session.learn(report)
+        self.fleet.use(settled)
         self.jobs.settle(settled, number)
         self.let_go(settled.session, report.job, attempt=report.attempt)
         self.cancel_wanted.discard(report.job)
@@ -218,8 +226,8 @@ class CampaignState:
         needs = each.spec.resources
         if each.memory_bytes is not None:
             needs = replace(needs, memory_bytes=each.memory_bytes)
-        started = session.has(job, each.attempt) and session.held[job].started
-        self._hold(session, job, held=Held(each.attempt, needs, inbox_number=number, started=started))
+        started_at = session.held[job].started_at if session.has(job, each.attempt) else None
+        self._hold(session, job, held=Held(each.attempt, needs, inbox_number=number, started_at=started_at))
         if self.jobs.state(job) is JobState.QUEUED:
             self.jobs.move(job, JobState.ASSIGNED)
 
@@ -271,6 +279,8 @@ class CampaignState:
             "ended_sessions": dict(self.ended_sessions),
             "read": dict(self.read),
             "floor": dict(self.floor),
+            "fleet": self.fleet.pack(),
+            "budget": self.budget,
             "requests_read": self.requests_read,
             "cancel_wanted": sorted(self.cancel_wanted),
             "epoch": self.epoch,
@@ -288,6 +298,8 @@ class CampaignState:
             self.sessions[each["session"]] = Session(each["session"], hello, heard_at=now)
         self.ended_sessions = dict(packed["ended_sessions"])
         self.read, self.floor = dict(packed["read"]), dict(packed["floor"])
+        self.fleet.unpack(packed.get("fleet", {}))  # a snapshot of an older launcher has none of these
+        self.budget = packed.get("budget")
         self.requests_read, self.cancel_wanted = packed["requests_read"], set(packed["cancel_wanted"])
         self.epoch, self.ledger_number = packed["epoch"], packed["ledger_number"]
         self.snapshot_number = self.ledger_number
@@ -295,7 +307,7 @@ class CampaignState:
         for run in packed["classes"]:
             self.classes.add(codec.from_wire(Run, run))
         for each in packed["running"]:
-            self._start(codec.from_wire(SessionAttempt, each))
+            self._start(codec.from_wire(SessionAttempt, each), now=now)
 
 
 def spans_of(jobs: Iterable[int]) -> Iterator[Span]:

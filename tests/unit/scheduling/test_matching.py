@@ -148,7 +148,7 @@ def test_no_more_is_recalled_than_there_is_room_for() -> None:
 def test_what_has_started_is_not_recalled() -> None:
     busy = session("a", holds=2)
     for held in busy.held.values():
-        held.started = True
+        held.started_at = 0.0
     assert decide_recalls([busy, session("b")]) == []
 
 

@@ -1,0 +1,172 @@
+"""What a campaign costs: its workers' hours times their prices, and each job's part of that; pure.
+
+A job has its share of the worker for as long as its attempts took: inputs, command and outputs. The share is the
+largest of the parts of cpus, memory and gpus that the attempt had. What the jobs of a worker cost never exceeds what
+the worker costs: where clocks or overlapping attempts would make it more, all of them are scaled down alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gliderport_prefect.protocol.ids import WorkerName, worker_of
+from gliderport_prefect.protocol.machines import Market
+from gliderport_prefect.protocol.outcomes import FREE, JobState
+from gliderport_prefect.scheduling.meters import Meter, Stretch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gliderport_prefect.protocol.records import Settled, Sighting
+    from gliderport_prefect.protocol.resources import Offer, Resources
+
+_HOUR = 3600.0
+_SHARE_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What workers have cost until a moment, in US dollars and hours."""
+
+    spot: float = 0.0
+    """Dollars for machines that may be taken back."""
+    on_demand: float = 0.0
+    """Dollars for all other machines."""
+    spot_hours: float = 0.0
+    """Hours of machines that may be taken back."""
+    on_demand_hours: float = 0.0
+    """Hours of all other machines."""
+    unknown_hours: float = 0.0
+    """Those of both whose price nobody knows; the dollars are without them."""
+    used: float = 0.0
+    """Dollars for the time that attempts had."""
+    wasted: float = 0.0
+    """Those of them for attempts whose work was thrown away: lost, preempted, or tried again."""
+
+    @property
+    def total(self) -> float:
+        """Dollars for all machines whose price is known."""
+        return self.spot + self.on_demand
+
+    @property
+    def hours(self) -> float:
+        """Hours of all machines."""
+        return self.spot_hours + self.on_demand_hours
+
+    @property
+    def unused(self) -> float:
+        """Dollars for the time that no attempt had: starting, waiting, leaving."""
+        return max(0.0, self.total - self.used)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing was to be paid, as far as can be told."""
+        return not self.total and not self.unknown_hours
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.spot + other.spot,
+            self.on_demand + other.on_demand,
+            self.spot_hours + other.spot_hours,
+            self.on_demand_hours + other.on_demand_hours,
+            self.unknown_hours + other.unknown_hours,
+            self.used + other.used,
+            self.wasted + other.wasted,
+        )
+
+
+@dataclass
+class Fleet:
+    """The meters of all workers that a campaign ever had."""
+
+    meters: dict[WorkerName, Meter] = field(default_factory=dict[WorkerName, Meter])
+    """By name of the worker."""
+
+    def see(self, sightings: Iterable[Sighting], *, record: int) -> None:
+        """Take in what the ledger record of that number says of workers."""
+        for each in sightings:
+            self._meter(each.worker).see(each, record=record)
+
+    def use(self, settled: Settled) -> None:
+        """Take in what an attempt had of its worker, when it is settled."""
+        seconds = worker_seconds(settled)
+        if seconds:
+            self._meter(worker_of(settled.session)).use(seconds, is_wasted=is_wasted(settled))
+
+    def known(self) -> dict[WorkerName, Sighting]:
+        """Return the newest sighting of each worker that was seen."""
+        return {name: each.newest for name, each in self.meters.items() if each.newest is not None}
+
+    def cost(self, *, now: float) -> Cost:
+        """Return what all workers have cost until that moment, in seconds since the epoch."""
+        return sum((cost_of(each, now=now) for each in self.meters.values()), Cost())
+
+    def reckon(self, *, now: float) -> float:
+        """Return what is held against a budget: dollars, with unknown prices taken for the highest that is known."""
+        cost = self.cost(now=now)
+        known = (stretch.price_per_hour or 0.0 for meter in self.meters.values() for stretch in meter.stretches)
+        return cost.total + cost.unknown_hours * max(known, default=0.0)
+
+    def price(self, settled: Settled, *, record: int, now: float) -> float | None:
+        """Return what the attempt that the ledger record of that number settles has cost; none when nobody knows."""
+        meter = self.meters.get(worker_of(settled.session))
+        stretch = None if meter is None else meter.stretch_at(record)
+        if meter is None or stretch is None or stretch.price_per_hour is None:
+            return None
+        seconds = worker_seconds(settled) * _scale(stretch, up_seconds=meter.up_seconds(stretch, now=now))
+        return seconds / _HOUR * stretch.price_per_hour
+
+    def pack(self) -> dict[str, Any]:
+        """Return all as JSON values."""
+        return {name: each.pack() for name, each in self.meters.items()}
+
+    def unpack(self, packed: dict[str, Any]) -> None:
+        """Fill this empty fleet from what `pack` returned."""
+        self.meters = {WorkerName(name): Meter.unpack(each) for name, each in packed.items()}
+
+    def _meter(self, worker: WorkerName) -> Meter:
+        return self.meters.setdefault(worker, Meter())
+
+
+def cost_of(meter: Meter, *, now: float) -> Cost:
+    """Return what one worker has cost until that moment, in seconds since the epoch."""
+    return sum((_cost_of(each, meter.up_seconds(each, now=now)) for each in meter.stretches), Cost())
+
+
+def share_of(offer: Offer, needs: Resources) -> float:
+    """Return which part of the worker a job of this need has: the largest of cpus, memory and gpus, at most 1."""
+    pairs = ((offer.cpus, needs.cpus), (offer.memory_bytes, needs.memory_bytes), (offer.gpus, needs.gpus))
+    share = max((need / have for have, need in pairs if have), default=1.0)
+    return round(min(1.0, share), _SHARE_DIGITS)
+
+
+def worker_seconds(settled: Settled) -> float:
+    """Return for how long the attempt had all of its worker, or part of it for longer."""
+    usage = settled.report.usage
+    seconds = usage.wall_seconds + usage.stage_in_seconds + usage.stage_out_seconds
+    return max(0.0, seconds) * settled.share
+
+
+def is_wasted(settled: Settled) -> bool:
+    """Say whether the attempt's work was thrown away: it was lost or preempted, or the job is tried again."""
+    return settled.report.outcome in FREE or settled.then is JobState.QUEUED
+
+
+def _cost_of(stretch: Stretch, up_seconds: float) -> Cost:
+    hours, is_spot, scale = up_seconds / _HOUR, stretch.market is Market.SPOT, _scale(stretch, up_seconds=up_seconds)
+    price = stretch.price_per_hour or 0.0
+    return Cost(
+        spot=hours * price if is_spot else 0.0,
+        on_demand=0.0 if is_spot else hours * price,
+        spot_hours=hours if is_spot else 0.0,
+        on_demand_hours=0.0 if is_spot else hours,
+        unknown_hours=hours if stretch.price_per_hour is None else 0.0,
+        used=stretch.used_seconds * scale / _HOUR * price,
+        wasted=stretch.wasted_seconds * scale / _HOUR * price,
+    )
+
+
+def _scale(stretch: Stretch, *, up_seconds: float) -> float:
+    """Return by what the use of a stretch is multiplied so that it does not exceed its time."""
+    return min(1.0, up_seconds / stretch.used_seconds) if stretch.used_seconds > 0 else 1.0
