@@ -16,8 +16,6 @@ def find_objection(assignment: Assignment, *, offer: Offer, environment: JobEnvi
         return f"the worker's environment has no value for {', '.join(missing)}: give the secret to the site"
     if spec.image is not None:
         return f"this worker does not run containers (image {spec.image})"
-    if spec.checkpoint is not None:
-        return "this worker does not save checkpoints"
     if (spec.run is None) == (spec.python is None):
         return "the spec needs exactly one of run and python"
     return None if offer.fits(need_of(assignment)) else _describe_lack(assignment, offer)

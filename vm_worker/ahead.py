@@ -41,4 +41,4 @@ def is_plain(assignment: Assignment) -> bool:
     """Say whether next to nothing happens before the command starts and after it has ended."""
     spec = assignment.spec
     needs = spec.resources
-    return not (spec.inputs or spec.outputs or spec.own_home or needs.disk_bytes or needs.gpus)
+    return not (spec.inputs or spec.outputs or spec.checkpoint or spec.own_home or needs.disk_bytes or needs.gpus)

@@ -87,8 +87,10 @@ class Attempt:
     def limit(self, respite: Respite) -> None:
         """Take into account that its worker has to go; of several limits the earliest counts."""
         with self._lock:
-            # What is known to take long to save has to begin earlier.
-            until = min(respite.command_until, respite.report_by - self.save_seconds)
+            # What is known to take long to save has to begin earlier, but the command needs time to write it.
+            now = time.monotonic()
+            latest = max(respite.report_by - self.save_seconds, now + (respite.report_by - now) / 2)
+            until = min(respite.command_until, latest)
             self._command_until = min(self._command_until, until)
             self._report_by = min(self._report_by, respite.report_by)
             if self._kill_at is not None:

@@ -57,8 +57,8 @@ def deliver(attempt: Attempt, publisher: Publisher, *, delivery: Delivery) -> Re
 
 
 def _publish(attempt: Attempt, publisher: Publisher, *, delivery: Delivery) -> tuple[Published, ...]:
-    folder = delivery.folder
-    chosen = choose_outputs(attempt.spec.outputs, Path(folder.work), inputs=delivery.inputs)
+    folder, spec = delivery.folder, attempt.spec
+    chosen = choose_outputs(spec.outputs, Path(folder.work), inputs=delivery.inputs, checkpoint=spec.checkpoint)
     return publisher.publish(_owner(attempt), chosen, scratch=Path(folder.tmp))
 
 

@@ -15,6 +15,7 @@ from gliderport_prefect.store.seam import Store
 from vm_worker import leftovers, tree
 from vm_worker.ahead import Ahead
 from vm_worker.attempt import Attempt
+from vm_worker.checkpoint import Stock, Upkeep
 from vm_worker.delivery import Delivery, deliver, finish_committed
 from vm_worker.environment import JobEnvironment
 from vm_worker.gate import Gate
@@ -53,6 +54,8 @@ class Workshop:
     """Fetches inputs."""
     publisher: Publisher
     """Publishes outputs."""
+    stock: Stock
+    """Keeps checkpoints."""
     own_memory: HighWater
     """To tell a job's memory from the worker's."""
     oom: OomCounter
@@ -100,6 +103,8 @@ def _run_in_folder(attempt: Attempt, shop: Workshop) -> Result:
         published = (
             finish_committed(attempt, shop.publisher, scratch=Path(folder.tmp)) if attempt.spec.outputs else None
         )
+        if published is not None and published.outcome is Outcome.SUCCEEDED:
+            shop.stock.forget(attempt)
         return published or _run_with_files(attempt, shop, folder=folder)
     finally:
         shop.scratch.clear(folder)
@@ -109,33 +114,38 @@ def _run_with_files(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder) 
     began = time.monotonic()
     try:
         bytes_in = shop.pantry.lay_out(attempt.spec.inputs, Path(folder.work)) if attempt.spec.inputs else 0
+        upkeep = shop.stock.open_for(attempt, folder) if attempt.spec.checkpoint else None
     except InputMissing as error:
         return Result(Outcome.INPUT_MISSING, str(error))
-    stage_in_seconds = round(time.monotonic() - began, 6) if attempt.spec.inputs else 0.0
+    stage_in_seconds = round(time.monotonic() - began, 6) if attempt.spec.inputs or upkeep else 0.0
     if attempt.ending is not None and attempt.ahead is None:
         return Result(attempt.ending.outcome, attempt.ending.reason)
     inputs = list_files(Path(folder.work)) if attempt.spec.inputs and attempt.spec.outputs else {}
-    result = _run_command(attempt, shop, folder=folder)
-    if attempt.spec.inputs:
+    result = _run_command(attempt, shop, folder=folder, upkeep=upkeep)
+    if stage_in_seconds:
         usage = replace(result.usage, stage_in_seconds=stage_in_seconds, bytes_in=bytes_in)
         result = replace(result, usage=usage)
-    return (
-        deliver(attempt, shop.publisher, delivery=Delivery(folder, inputs, result)) if attempt.spec.outputs else result
-    )
+    if attempt.spec.outputs:
+        result = deliver(attempt, shop.publisher, delivery=Delivery(folder, inputs, result))
+    return result if upkeep is None else upkeep.conclude(result)
 
 
-def _run_command(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder) -> Result:
+def _run_command(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder, upkeep: Upkeep | None) -> Result:
     attempt.streams = _open_streams(attempt, shop.keys, folder=folder)
     try:
-        leader = _start_command(attempt, shop, folder=folder)
+        leader = _start_command(attempt, shop, folder=folder, upkeep=upkeep)
     except (OSError, ValueError) as error:
         return Result(Outcome.FAILED, f"the command could not be started: {error}")
     attempt.on_running()
+    if upkeep is not None:
+        upkeep.begin()
     wait_for_end(leader)
     wall_seconds = time.monotonic() - attempt.command_began
     attempt.end_command()
-    leftovers.clear_up(attempt, tree.Kin(leader, folder.tmp))
+    had_to_kill = leftovers.clear_up(attempt, tree.Kin(leader, folder.tmp))
     ended = collect_end(leader)
+    if upkeep is not None:
+        upkeep.stop(was_killed=had_to_kill or _was_killed(ended))
     if all(stream.is_short for stream in attempt.streams) and is_as_made(folder):
         attempt.on_over()
     result = _judge(attempt, shop, ended=ended, wall_seconds=wall_seconds)
@@ -143,10 +153,12 @@ def _run_command(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder) -> 
     return replace(result, values=values, reason=result.reason or trouble) if values or trouble else result
 
 
-def _start_command(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder) -> int:
+def _start_command(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder, upkeep: Upkeep | None) -> int:
     if attempt.ahead is not None:
         return attempt.ahead.leader
     variables = shop.environment.of_attempt(attempt.assignment, folder, need=attempt.need, gpus=attempt.gpus)
+    if upkeep is not None:
+        variables.update(upkeep.variables())
     attempt.command_began = time.monotonic()
     leader = shop.shell.start(attempt.spec, folder, variables=variables)
     attempt.begin_command(leader, folder.tmp)
@@ -170,8 +182,7 @@ def _decide_outcome(attempt: Attempt, ended: Ended, *, oom: OomCounter) -> tuple
     reason = describe_end(ended)
     if not reason:
         return Outcome.SUCCEEDED, ""
-    was_killed = ended.signal == _KILLED or ended.exit_code == _KILLED_INSIDE
-    if was_killed and oom.has_risen_since(attempt.command_began):
+    if _was_killed(ended) and oom.has_risen_since(attempt.command_began):
         return Outcome.OUT_OF_MEMORY, f"{reason}; the machine ran out of memory"
     return Outcome.FAILED, reason
 
@@ -184,6 +195,10 @@ def _has_finished_anyway(attempt: Attempt, ended: Ended) -> bool:
     """
     is_preempted = attempt.ending is not None and attempt.ending.outcome is Outcome.PREEMPTED
     return is_preempted and ended.exit_code == 0 and not attempt.was_interrupted
+
+
+def _was_killed(ended: Ended) -> bool:
+    return ended.signal == _KILLED or ended.exit_code == _KILLED_INSIDE
 
 
 def _peak_memory(attempt: Attempt, ended: Ended, *, own: HighWater) -> int | None:

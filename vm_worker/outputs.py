@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gliderport_prefect.protocol.jobspec import Output
+from gliderport_prefect.protocol.jobspec import Checkpoint, Output
 from vm_worker.patterns import EVERYTHING, matches, matches_any
 
 Stamp = tuple[int, int, int]
@@ -46,19 +46,25 @@ def list_files(work: Path) -> dict[str, Stamp]:
     return found
 
 
-def choose_outputs(outputs: Iterable[Output], work: Path, *, inputs: Mapping[str, Stamp]) -> list[Chosen]:
+def choose_outputs(
+    outputs: Iterable[Output], work: Path, *, inputs: Mapping[str, Stamp], checkpoint: Checkpoint | None = None
+) -> list[Chosen]:
     """Return the files that the spec asks for.
 
     Args:
         outputs: The spec's.
         work: The working folder after the command.
         inputs: The files in it before the command.
+        checkpoint: The spec's; `**` does not mean what is in its folder.
 
     Raises:
         OutputMissing: A pattern other than `**` matches nothing.
     """
     found = list_files(work)
-    return [chosen for each in outputs for chosen in _choose(each, work, found=found, inputs=inputs)]
+    left_out = {path for path, stamp in inputs.items() if found.get(path) == stamp}
+    if checkpoint is not None:
+        left_out |= {path for path in found if Path(checkpoint.folder) in Path(path).parents}
+    return [chosen for each in outputs for chosen in _choose(each, work, found=found, left_out=left_out)]
 
 
 def choose_kept(outputs: Iterable[Output], work: Path) -> list[Chosen]:
@@ -73,13 +79,13 @@ def choose_kept(outputs: Iterable[Output], work: Path) -> list[Chosen]:
     return list(chosen.values())
 
 
-def _choose(output: Output, work: Path, *, found: Mapping[str, Stamp], inputs: Mapping[str, Stamp]) -> list[Chosen]:
+def _choose(output: Output, work: Path, *, found: Iterable[str], left_out: set[str]) -> list[Chosen]:
     candidates = [path for path in sorted(found) if not matches_any(output.exclude, path)]
     chosen: set[str] = set()
     for pattern in output.include:
         matching = {path for path in candidates if matches(pattern, path)}
         if pattern == EVERYTHING:
-            matching = {path for path in matching if inputs.get(path) != found[path]}
+            matching -= left_out
         elif not matching:
             raise OutputMissing(f"the command succeeded but left no file that matches the output pattern {pattern!r}")
         chosen |= matching

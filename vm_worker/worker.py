@@ -29,6 +29,7 @@ from vm_worker import tree
 from vm_worker.admission import find_objection
 from vm_worker.attempt import Attempt, Ending
 from vm_worker.cache import Cache
+from vm_worker.checkpoint import Stock
 from vm_worker.departure import Departure, Haste, Leave
 from vm_worker.environment import JobEnvironment
 from vm_worker.execution import Workshop, discard_ahead, run_attempt, start_ahead
@@ -108,6 +109,7 @@ def work(orders: Orders) -> int:
             environment=environment,
             pantry=Pantry(transfer, keys, cache=cache, places=places),
             publisher=Publisher(transfer, keys, session.id, places),
+            stock=Stock(transfer, keys, session.id),
             own_memory=HighWater(),
             oom=OomCounter(),
         )
