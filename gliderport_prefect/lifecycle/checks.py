@@ -48,6 +48,8 @@ class Summary:
     """The first of them."""
     needs: dict[Resources, int] = field(default_factory=dict[Resources, int])
     """How many jobs need which resources."""
+    secrets: set[str] = field(default_factory=set[str])
+    """Names of the variables that the jobs' `secrets` are."""
     local_inputs: int = 0
     """How many files and folders of this machine they name, one that several jobs name counted each time."""
 
@@ -148,6 +150,7 @@ class _Checker:
         yield from self._inputs(spec)
 
     def _secrets(self, spec: JobSpec) -> Iterator[UserError]:
+        self._summary.secrets.update(spec.secrets)
         for at, name in enumerate(spec.secrets):
             if name not in self._circumstances.environ:
                 yield UserError(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from gliderport_prefect.bundle import place_bundle
 from gliderport_prefect.campaign.replay import replay
 from gliderport_prefect.lifecycle.opening import open_site
 from gliderport_prefect.lifecycle.plan import open_runtime
+from gliderport_prefect.lifecycle.secrets import check_secrets
 from gliderport_prefect.lifecycle.workers import Workforce
 
 if TYPE_CHECKING:
@@ -26,10 +28,13 @@ def launch(plan: Plan) -> list[str]:
     Raises:
         SiteError: The site cannot start any.
         Stuck: Jobs wait that no worker of this campaign can ever run.
+        UserError: A secret that the jobs need has no value here.
     """
     runtime, site = open_runtime(plan), open_site(plan)
     place_bundle(runtime.store, runtime.keys)
     state = replay(runtime)
+    if state.jobs.unfinished:
+        check_secrets(runtime, os.environ)
     workforce = Workforce(site, plan.launcher)
     workforce.look(state)
     names = workforce.match(state)

@@ -26,6 +26,8 @@ class Order:
     """Keys of every job, in the notation of job files; they yield to what a job itself says."""
     workers: int | None = None
     """Most workers at a time."""
+    credentials: str | None = None
+    """The Prefect block that opens the bucket, such as `aws-credentials/lab`."""
     site: str | None = None
     """Where workers run."""
     site_options: dict[str, Any] = field(default_factory=dict[str, Any])

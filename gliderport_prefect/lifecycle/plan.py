@@ -29,7 +29,7 @@ class Plan:
     campaign: CampaignId
     """Its id."""
     bucket: str
-    """URL of the runtime bucket; its credentials come from the environment."""
+    """URL of the runtime bucket; its credentials come from the environment, where the shell puts those of a block."""
     site: str = "local"
     """Where its workers run."""
     site_options: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -42,6 +42,10 @@ class Plan:
     """Limits that the launcher keeps."""
     origin: str = ""
     """Where the jobs came from, for people."""
+    secrets: tuple[str, ...] = ()
+    """Names of the variables that the jobs' `secrets` are; never a value."""
+    credentials: str = ""
+    """The Prefect block that opens the bucket; the environment does when empty."""
     jobs: int | None = None
     """How many jobs the source holds; none when the plan was read from the bucket."""
 
@@ -67,6 +71,8 @@ def plan_of(runtime: Runtime) -> Plan:
         worker=found.worker,
         launcher=found.launcher,
         origin=found.origin,
+        secrets=found.secrets,
+        credentials=found.credentials,
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ def prepare_with_summary(order: Order) -> tuple[Plan, Summary]:
     check_site(plan)
     offer = open_site(plan).offer
     summary = check_submission(submission, Circumstances(os.environ, offer))
-    return _plan(order, submission, jobs=summary.jobs), summary
+    return replace(plan, jobs=summary.jobs, secrets=tuple(sorted(summary.secrets))), summary
 
 
 def open_submission(order: Order) -> Submission:
@@ -70,10 +71,11 @@ def open_submission(order: Order) -> Submission:
     return open_source(Path(order.source), order.job)
 
 
-def _plan(order: Order, submission: Submission, *, jobs: int | None = None) -> Plan:
+def _plan(order: Order, submission: Submission) -> Plan:
     asked = CampaignSettings(
         name=order.campaign,
         bucket=order.bucket or None,
+        credentials=order.credentials,
         site=order.site,
         site_options=order.site_options,
         launcher={} if order.workers is None else {"max_workers": order.workers},
@@ -90,7 +92,7 @@ def _plan(order: Order, submission: Submission, *, jobs: int | None = None) -> P
         worker=settings.worker_policy(),
         launcher=settings.launcher_policy(),
         origin=submission.origin,
-        jobs=jobs,
+        credentials=settings.credentials or "",
     )
 
 

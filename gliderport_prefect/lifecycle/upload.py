@@ -16,6 +16,7 @@ from gliderport_prefect.campaign.requests import append_request
 from gliderport_prefect.lifecycle.blobs import BlobUploader
 from gliderport_prefect.lifecycle.plan import open_runtime
 from gliderport_prefect.lifecycle.prepare import open_submission
+from gliderport_prefect.lifecycle.secrets import refuse_new_secrets
 from gliderport_prefect.lifecycle.specs import Submitted, read_known, submit_specs
 from gliderport_prefect.protocol.records import Campaign, RequestKind, timestamp
 from gliderport_prefect.store import Store, probe
@@ -56,6 +57,9 @@ def create_campaign(runtime: Runtime, plan: Plan) -> bool:
     """Write who the campaign is, unless it stands there, and say whether it was new.
 
     Timers of the workers stay as they were when the campaign began.
+
+    Raises:
+        UserError: The jobs need a secret that the campaign has begun without.
     """
     campaign = Campaign(
         campaign=plan.campaign,
@@ -67,8 +71,12 @@ def create_campaign(runtime: Runtime, plan: Plan) -> bool:
         worker=plan.worker,
         launcher=plan.launcher,
         origin=plan.origin,
+        secrets=plan.secrets,
+        credentials=plan.credentials,
     )
     standing = write_identity(runtime, campaign)
+    if standing is not None:
+        refuse_new_secrets(standing, plan.secrets)
     if standing is not None and standing.worker != plan.worker:
         _log.warning("campaign %s exists: its workers keep the policy with which it began", plan.campaign)
     return standing is None

@@ -36,6 +36,8 @@ class CampaignFile:
     """Id of the campaign; the same id is always the same campaign."""
     bucket: Any = None
     """URL of the runtime bucket."""
+    credentials: Any = None
+    """The Prefect block that opens the bucket, as type and name: `aws-credentials/lab`."""
     site: Any = None
     """Where workers run, such as `local`."""
     site_options: Any = None

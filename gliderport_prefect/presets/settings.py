@@ -28,6 +28,8 @@ class CampaignSettings:
     """Id of the campaign; the same id is always the same campaign."""
     bucket: str | None = None
     """URL of the runtime bucket."""
+    credentials: str | None = None
+    """The Prefect block that opens the bucket."""
     site: str | None = None
     """Where workers run."""
     site_options: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -86,6 +88,18 @@ def _name(value: object, key: str) -> CampaignSettings:
 
 def _bucket(value: object, key: str) -> CampaignSettings:
     return CampaignSettings(bucket=_text(value, key))
+
+
+def _credentials(value: object, key: str) -> CampaignSettings:
+    text = _text(value, key)
+    slug, slash, name = text.partition("/")
+    if not (slug and slash and name) or "/" in name:
+        raise UserError(
+            f"expected the type and the name of a Prefect block, got {text!r:.80}",
+            key=key,
+            hint="for example aws-credentials/lab",
+        )
+    return CampaignSettings(credentials=text)
 
 
 def _site(value: object, key: str) -> CampaignSettings:
@@ -190,6 +204,7 @@ POLICY_KEYS: Mapping[str, Field] = {
 SETTING_KEYS: Mapping[str, Callable[[object, str], CampaignSettings]] = {
     "name": _name,
     "bucket": _bucket,
+    "credentials": _credentials,
     "site": _site,
     "site_options": _site_options,
     "workers": _workers,
