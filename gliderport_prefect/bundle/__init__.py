@@ -2,5 +2,6 @@
 
 from gliderport_prefect.bundle.building import Bundle, build_bundle, requirements
 from gliderport_prefect.bundle.placing import bundle_key, place_bundle
+from gliderport_prefect.bundle.starting import WorkerShare, start_script
 
-__all__ = ["Bundle", "build_bundle", "bundle_key", "place_bundle", "requirements"]
+__all__ = ["Bundle", "WorkerShare", "build_bundle", "bundle_key", "place_bundle", "requirements", "start_script"]

@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 _PACKED = ("__init__.py", "errors.py", "protocol", "store")
+# The last release that runs on Python 3.10.
+_OBSTORE_FOR_3_10 = "0.11.1"
 # The first moment that a zip file can express.
 _MADE_AT = (1980, 1, 1, 0, 0, 0)
 
@@ -39,7 +41,8 @@ def build_bundle() -> Bundle:
 
 def requirements() -> tuple[str, ...]:
     """Return what the worker's interpreter must have, pinned to what runs here."""
-    return (f"obstore=={metadata.version('obstore')}",)
+    newest = f"obstore=={metadata.version('obstore')}; python_version >= '3.11'"
+    return newest, f"obstore=={_OBSTORE_FOR_3_10}; python_version < '3.11'"
 
 
 def _list_files() -> Iterator[tuple[str, Path]]:

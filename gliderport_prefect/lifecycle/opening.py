@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gliderport_prefect.bundle import bundle_key
+from gliderport_prefect.bundle import WorkerShare, bundle_key, start_script
 from gliderport_prefect.lifecycle.plan import open_runtime, site_folder
 from gliderport_prefect.protocol.notation import unknown_key
 from gliderport_prefect.sites.local import LocalOptions, LocalSite
+from gliderport_prefect.sites.sky_names import Owner
+from gliderport_prefect.sites.sky_options import SkyPilotOptions, check_bucket, derive_environment
+from gliderport_prefect.sites.sky_site import SkySite
+from gliderport_prefect.sites.sky_task import TaskBuilder, check_template
+from gliderport_prefect.sites.skypilot import SkyPilot
 
 if TYPE_CHECKING:
     from gliderport_prefect.lifecycle.plan import Plan
     from gliderport_prefect.sites.seam import Site
-
-SITES = ("local",)
-"""Names of the sites that a campaign can name."""
+    from gliderport_prefect.sites.sky_prices import Choice
 
 
 def check_site(plan: Plan) -> None:
@@ -26,15 +31,25 @@ def check_site(plan: Plan) -> None:
     """
     if plan.site not in SITES:
         raise unknown_key(plan.site, SITES, key="site")
-    known = [each.name for each in fields(LocalOptions)]
+    known = [each.name for each in fields(_OPTIONS[plan.site])]
     for name in plan.site_options:
         if name not in known:
             raise unknown_key(name, known, key=f"site_options.{name}")
+    if plan.site == "skypilot":
+        check_template(plan.sky_template)
 
 
 def open_site(plan: Plan) -> Site:
-    """Return the site where the campaign's workers run; nothing is started."""
+    """Return the site where the campaign's workers run; nothing is started.
+
+    Raises:
+        UserError: There is no such site, or it cannot be with these settings.
+    """
     check_site(plan)
+    return SITES[plan.site](plan)
+
+
+def _open_local(plan: Plan) -> Site:
     runtime = open_runtime(plan)
     return LocalSite(
         folder=site_folder(plan),
@@ -43,3 +58,28 @@ def open_site(plan: Plan) -> Site:
         campaign=plan.campaign,
         options=LocalOptions(**{"workers": plan.launcher.max_workers, **plan.site_options}),
     )
+
+
+def _open_skypilot(plan: Plan) -> Site:
+    runtime, options = open_runtime(plan), SkyPilotOptions(**plan.site_options)
+    url, key = runtime.store.url, bundle_key(runtime.keys)
+    check_bucket(url, options)
+
+    def start(choice: Choice | None) -> str:
+        if choice is None:
+            return start_script(key, WorkerShare(scratch=options.scratch))
+        return start_script(key, WorkerShare(choice.cpus, choice.memory_bytes, choice.gpu_type, options.scratch))
+
+    tasks = TaskBuilder(
+        template=plan.sky_template,
+        owner=Owner(plan.campaign, url),
+        start=start,
+        environment=lambda: derive_environment(url, options, secrets=plan.secrets, environment=os.environ),
+    )
+    return SkySite(SkyPilot(), tasks)
+
+
+_OPTIONS: Mapping[str, type[Any]] = {"local": LocalOptions, "skypilot": SkyPilotOptions}
+
+SITES: Mapping[str, Callable[[Plan], Site]] = {"local": _open_local, "skypilot": _open_skypilot}
+"""Names of the sites that a campaign can name, and what opens each."""
