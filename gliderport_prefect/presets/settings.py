@@ -28,8 +28,6 @@ class CampaignSettings:
     """Id of the campaign; the same id is always the same campaign."""
     bucket: str | None = None
     """URL of the runtime bucket."""
-    credentials: str | None = None
-    """The Prefect block that opens the bucket."""
     site: str | None = None
     """Where workers run."""
     site_options: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -38,6 +36,8 @@ class CampaignSettings:
     """Fields of the workers' policy that are not to have their defaults."""
     launcher: dict[str, Any] = field(default_factory=dict[str, Any])
     """Fields of the launcher's policy that are not to have their defaults."""
+    credentials: str | None = None
+    """The Prefect block that opens the bucket."""
 
     def over(self, other: CampaignSettings) -> CampaignSettings:
         """Return these settings, and the other ones where these say nothing."""
