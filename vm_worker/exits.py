@@ -17,4 +17,4 @@ class Exit(IntEnum):
     MISTAKE = 78
     """Wrong arguments, bucket, credentials or campaign, or another protocol: starting it again will not help."""
     PREEMPTED = 79
-    """It was told by a signal to go at once; start it again elsewhere."""
+    """It was told to go, by a signal or because its machine is taken back; start it again elsewhere."""
