@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import attrgetter
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from gliderport_prefect.board.wording import say_resources
@@ -13,7 +15,7 @@ from gliderport_prefect.errors import UserError, UserErrors
 from gliderport_prefect.lifecycle.inputs import LocalInput, find_local
 from gliderport_prefect.presets.paths import is_local
 from gliderport_prefect.protocol.ids import JobId
-from gliderport_prefect.protocol.jobspec import Input, JobSpec
+from gliderport_prefect.protocol.jobspec import Checkpoint, Input, JobSpec
 from gliderport_prefect.protocol.resources import Offer, Resources
 
 if TYPE_CHECKING:
@@ -23,8 +25,9 @@ MOST_SHOWN = 20
 """Most problems that are reported at once."""
 _FIRST_JOBS = 5
 _REMEMBERED_INPUTS = 10_000
-_NOT_YET = ("image", "checkpoint", "after", "ports")
-_SPECIAL = attrgetter("inputs", "secrets", *_NOT_YET)
+_NOT_YET = ("image", "after", "ports")
+_SPECIAL = attrgetter("inputs", "secrets", "checkpoint", *_NOT_YET)
+_SHORTEST_INTERVAL_SECONDS = 1.0
 _GIB = 2**30
 
 
@@ -48,6 +51,10 @@ class Summary:
     """The first of them."""
     needs: dict[Resources, int] = field(default_factory=dict[Resources, int])
     """How many jobs need which resources."""
+    timeouts: dict[Resources, float] = field(default_factory=dict[Resources, float])
+    """The `timeout` of all jobs of a need together, in seconds."""
+    jobs_without_timeout: int = 0
+    """How many jobs have no `timeout`."""
     secrets: set[str] = field(default_factory=set[str])
     """Names of the variables that the jobs' `secrets` are."""
     local_inputs: int = 0
@@ -130,6 +137,10 @@ class _Checker:
         if spec.resources is not self._needs:
             self._needs, self._fits = spec.resources, self._can_run(spec.resources)
         summary.needs[spec.resources] = summary.needs.get(spec.resources, 0) + 1
+        if spec.timeout_seconds is None:
+            summary.jobs_without_timeout += 1
+        else:
+            summary.timeouts[spec.resources] = summary.timeouts.get(spec.resources, 0.0) + spec.timeout_seconds
         is_plain = self._fits and not any(_SPECIAL(spec))
         return [] if is_plain else list(self._look_closely(spec))
 
@@ -148,6 +159,33 @@ class _Checker:
                 hint=f"a worker has {say_resources(self._circumstances.offer)}",
             )
         yield from self._inputs(spec)
+        if spec.checkpoint is not None:
+            yield from self._checkpoint(spec, spec.checkpoint)
+
+    def _checkpoint(self, spec: JobSpec, checkpoint: Checkpoint) -> Iterator[UserError]:
+        if checkpoint.interval_seconds < _SHORTEST_INTERVAL_SECONDS:
+            yield UserError(
+                f"{checkpoint.interval_seconds:g} s is too short an interval between two saves",
+                key="checkpoint.interval",
+                hint=f"the shortest is {_SHORTEST_INTERVAL_SECONDS:g} s",
+            )
+        folder = PurePosixPath(checkpoint.folder)
+        for at, given in enumerate(spec.inputs):
+            targets = {PurePosixPath(name) for name in self._file_targets(given)}
+            if targets & {folder, *folder.parents}:
+                message = (
+                    f"the checkpoint folder {checkpoint.folder!r} is or goes through inputs[{at}], which is a file"
+                )
+                yield UserError(message, key="checkpoint.folder", hint="name another folder")
+
+    def _file_targets(self, given: Input) -> Iterator[str]:
+        """Yield where the input puts files by itself; what is in folders is not looked at."""
+        if not is_local(given.source):
+            if not given.source.endswith("/"):
+                yield given.target or given.source.rpartition("/")[2]
+            return
+        with suppress(UserError):
+            yield from (each.target for each in self._find(given) if not each.is_folder)
 
     def _secrets(self, spec: JobSpec) -> Iterator[UserError]:
         self._summary.secrets.update(spec.secrets)

@@ -1,4 +1,4 @@
-"""Delete uploaded inputs of jobs that asked for it, once nobody needs them any more."""
+"""Delete what nobody needs any more: uploaded inputs of jobs that asked for it, checkpoints of jobs that are done."""
 
 from __future__ import annotations
 
@@ -30,6 +30,22 @@ def delete_inputs(runtime: Runtime, state: CampaignState) -> int:
         return 0
     keep = set(_blobs(runtime, needed))
     gone = [runtime.keys.blob(sha256) for sha256 in set(_blobs(runtime, unwanted)) - keep]
+    runtime.store.delete(gone)
+    return len(gone)
+
+
+def delete_checkpoints(runtime: Runtime, state: CampaignState) -> int:
+    """Delete the checkpoints that workers have left of jobs that have succeeded, and return how many objects that were.
+
+    Those of other jobs stay, however they ended: `retry` goes on from there.
+    """
+    keys = runtime.keys
+    found = [each.key for each in runtime.store.list(keys.checkpoints)]
+    if not found:
+        return 0
+    specs = enumerate(SpecReader(runtime.store, keys).specs())
+    done = {spec.id for number, spec in specs if spec.checkpoint and state.jobs.state(number) is JobState.SUCCEEDED}
+    gone = [key for key in found if keys.checkpoint_job(key) in done]
     runtime.store.delete(gone)
     return len(gone)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gliderport_prefect.campaign.replay import replay
 from gliderport_prefect.campaign.specs import SpecReader
 from gliderport_prefect.errors import SiteError
-from gliderport_prefect.lifecycle.deletion import delete_inputs
+from gliderport_prefect.lifecycle.deletion import delete_checkpoints, delete_inputs
 from gliderport_prefect.lifecycle.launcher import take_over
 from gliderport_prefect.lifecycle.opening import open_site
 from gliderport_prefect.lifecycle.plan import open_runtime
@@ -45,6 +45,7 @@ def teardown(plan: Plan) -> int:
     if state.finished:
         _delete_mail(runtime)
         delete_inputs(runtime, state)
+        delete_checkpoints(runtime, state)
     _log.info("ended %d workers of campaign %s", ended, plan.campaign)
     return ended
 

@@ -59,12 +59,41 @@ def test_a_doubled_id_in_a_long_table_is_named_by_both_lines(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("key", "text"),
-    [("image", "image: busybox"), ("checkpoint", "checkpoint: state"), ("after", "after: b"), ("ports", "ports: 80")],
+    [("image", "image: busybox"), ("after", "after: b"), ("ports", "ports: 80")],
 )
 def test_what_this_version_cannot_act_on_is_refused(tmp_path: Path, key: str, text: str) -> None:
     write(tmp_path / "a.yaml", f"run: x\n{text}\n")
     (mistake,) = mistakes(tmp_path)
     assert mistake == f"{tmp_path}/a.yaml:2: {key}: `{key}` is not supported yet by this version\n  remove it"
+
+
+def test_a_checkpoint_is_accepted(tmp_path: Path) -> None:
+    write(tmp_path / "in/x", "x")
+    write(
+        tmp_path / "a.yaml", "run: x\ncheckpoint: {folder: state, interval: 1s}\ninputs: {source: in, target: state}\n"
+    )
+    assert check(tmp_path).jobs == 1
+
+
+def test_an_interval_that_is_too_short_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.yaml", "run: x\ncheckpoint:\n  folder: state\n  interval: 0.5\n")
+    (mistake,) = mistakes(tmp_path)
+    assert mistake == (
+        f"{tmp_path}/a.yaml:4: checkpoint.interval: 0.5 s is too short an interval between two saves\n"
+        "  the shortest is 1 s"
+    )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "folder"),
+    [("{source: x, target: state}", "state"), ("{source: x, target: state}", "./state/sub"), ("s3://b/state", "state")],
+)
+def test_an_input_in_the_way_of_the_checkpoint_folder_is_refused(tmp_path: Path, inputs: str, folder: str) -> None:
+    write(tmp_path / "x", "x")
+    write(tmp_path / "a.yaml", f"run: x\ninputs: [{inputs}]\ncheckpoint: {{folder: {folder}}}\n")
+    (mistake,) = mistakes(tmp_path)
+    assert mistake.startswith(f"{tmp_path}/a.yaml:3: checkpoint.folder: ")
+    assert "inputs[0]" in mistake
 
 
 def test_a_missing_input_is_named_by_file_line_and_key(tmp_path: Path) -> None:
