@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, cast
 
 from vm_worker.notices import SHORTEST_SECONDS, MetadataTrouble, Notice, say_time, seconds_until
-from vm_worker.notices_http import Answer, MetadataService
+from vm_worker.notices_http import Answer, MetadataService, read_date
 
 _HEADERS = {"Metadata": "true"}
 _NAME = "/metadata/instance/compute/name?api-version=2021-02-01&format=text"
@@ -84,8 +83,7 @@ def _read_event(event: dict[str, Any], *, now: datetime | None) -> Notice:
     text = str(event.get("NotBefore") or "")
     if not text or event.get("EventStatus") == "Started":
         return Notice(f"{begun} now", SHORTEST_SECONDS)
-    moment = parsedate_to_datetime(text)
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    moment = read_date(text)
     return Notice(f"{begun} at {say_time(moment)}", max(seconds_until(moment, now), SHORTEST_SECONDS))
 
 

@@ -58,5 +58,5 @@ def write_report(attempt: Attempt, result: Result) -> AttemptReport:
 def write_late_report(attempt: Attempt, reason: str) -> AttemptReport:
     """Return the report of an attempt whose worker has to go before it is through; of its logs, what is there."""
     said = [each.describe() for each in attempt.streams] or [StreamLog(), StreamLog()]
-    text = f"{reason}; what follows its command took too long"
+    text = f"{reason}; its files could not be dealt with in time"
     return write_report(attempt, Result(Outcome.PREEMPTED, text, stdout=said[0], stderr=said[1]))
