@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gliderport_prefect.errors import UserError
@@ -85,14 +85,12 @@ class NoticeWatch:
             note_defect(error)
 
     def _search(self) -> Cloud:
-        pauses: Iterable[float] = itertools.chain(_SEARCH_PAUSES_SECONDS, itertools.repeat(_RARE_SEARCH_SECONDS))
-        for pause in pauses:
-            cloud = self._find_cloud()
-            if cloud is not None:
-                return cloud
+        pauses = itertools.chain(_SEARCH_PAUSES_SECONDS, itertools.repeat(_RARE_SEARCH_SECONDS))
+        while (cloud := self._find_cloud()) is None:
+            pause = next(pauses)
             note(Event.METADATA, "no cloud's metadata service answers", level=logging.DEBUG, next_seconds=pause)
             time.sleep(pause)
-        raise AssertionError("unreachable")
+        return cloud
 
     def _find_cloud(self) -> Cloud | None:
         if not self._service.is_reachable():
