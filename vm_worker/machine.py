@@ -31,6 +31,8 @@ class Given:
     """GPUs."""
     gpu_type: str | None = None
     """Their name as the site calls it."""
+    preemptible: bool = False
+    """Whether the machine may be taken back at any time."""
 
 
 def measure_offer(given: Given, scratch: Path) -> Offer:
@@ -43,6 +45,7 @@ def measure_offer(given: Given, scratch: Path) -> Offer:
         disk_bytes=shutil.disk_usage(scratch).free if given.disk_bytes is None else given.disk_bytes,
         gpus=gpus,
         gpu_type=given.gpu_type or (gpu_names[0] if gpu_names else None),
+        preemptible=given.preemptible,
     )
 
 

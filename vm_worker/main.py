@@ -21,6 +21,7 @@ from vm_worker.notices_watch import CHOICES, NoticeSource
 from vm_worker.worker import Orders, work
 
 _NOTICES = "GLIDERPORT_NOTICES"
+_PREEMPTIBLE = "GLIDERPORT_PREEMPTIBLE"
 _METADATA_ADDRESS = "GLIDERPORT_METADATA_ADDRESS"
 _LINGER_SECONDS = 180.0
 
@@ -63,6 +64,7 @@ def _read_orders(given: argparse.Namespace) -> Orders:
             disk_bytes=given.disk,
             gpus=given.gpus,
             gpu_type=given.gpu_type,
+            preemptible=given.preemptible,
         ),
         notices=NoticeSource(given.notices, given.metadata_address),
         linger_seconds=given.linger,
@@ -85,6 +87,12 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--disk", type=int, metavar="BYTES", help="scratch space to offer (default: what is free)")
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs to offer (default: asked of nvidia-smi)")
     parser.add_argument("--gpu-type", metavar="T", help="name of the GPUs as the site calls it")
+    parser.add_argument(
+        "--preemptible",
+        action="store_true",
+        default=os.environ.get(_PREEMPTIBLE) == "1",
+        help=f"the machine may be taken back at any time: no job that needs a kept one runs here (or {_PREEMPTIBLE}=1)",
+    )
     parser.add_argument(
         "--notices",
         default=os.environ.get(_NOTICES, "auto"),

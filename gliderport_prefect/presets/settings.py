@@ -12,8 +12,9 @@ from typing import Any, cast
 
 from gliderport_prefect.errors import UserError
 from gliderport_prefect.protocol.ids import parse_campaign_id
+from gliderport_prefect.protocol.machines import CapacityPolicy, MarketPolicy
 from gliderport_prefect.protocol.notation import unknown_key
-from gliderport_prefect.protocol.quantities import parse_seconds, parse_size
+from gliderport_prefect.protocol.quantities import parse_dollars, parse_seconds, parse_size
 from gliderport_prefect.protocol.records import LauncherPolicy, WorkerPolicy
 
 Field = tuple[str, Callable[[object, str], Any]]
@@ -119,6 +120,10 @@ def _workers(value: object, key: str) -> CampaignSettings:
     return CampaignSettings(launcher=most, site_options=read)
 
 
+def _budget(value: object, key: str) -> CampaignSettings:
+    return CampaignSettings(launcher={"budget": _dollars(value, key)})
+
+
 def _policy(value: object, key: str) -> CampaignSettings:
     read = _read_fields(value, key, known=POLICY_KEYS)
     worker = {name: read.pop(name) for name in _WORKER_FIELDS & read.keys()}
@@ -165,6 +170,34 @@ def _cpus(value: object, key: str) -> float:
     raise UserError(f"expected a number above 0, got {value!r:.80}", key=key)
 
 
+def _dollars(value: object, key: str) -> float:
+    try:
+        return parse_dollars(value)
+    except ValueError as error:
+        raise UserError(str(error), key=key) from None
+
+
+def _price(value: object, key: str) -> float:
+    return 0.0 if value == 0 and not isinstance(value, bool) else _dollars(value, key)
+
+
+def _market(value: object, key: str) -> MarketPolicy:
+    return MarketPolicy[_word(value, key, known=[each.name for each in MarketPolicy])]
+
+
+def _capacity(value: object, key: str) -> CapacityPolicy:
+    return CapacityPolicy[_word(value, key, known=[each.name for each in CapacityPolicy])]
+
+
+def _word(value: object, key: str, *, known: list[str]) -> str:
+    """Return the name of the choice that somebody has written as `on-demand`."""
+    for name in known:
+        if value == name.lower().replace("_", "-"):
+            return name
+    written = ", ".join(name.lower().replace("_", "-") for name in known)
+    raise UserError(f"expected one of {written}, got {value!r:.80}", key=key)
+
+
 def _seconds(value: object, key: str) -> float:
     try:
         return parse_seconds(value)
@@ -184,6 +217,7 @@ _WORKERS_KEYS: Mapping[str, Field] = {
     "cpus": ("cpus", _cpus),
     "memory": ("memory_bytes", _size),
     "gpus": ("gpus", _gpus),
+    "price": ("price", _price),
 }
 _WORKER_FIELDS = {each.name for each in fields(WorkerPolicy)}
 _LAUNCHER_FIELDS = {each.name for each in fields(LauncherPolicy)}
@@ -198,6 +232,10 @@ POLICY_KEYS: Mapping[str, Field] = {
     "loss_limit": ("loss_limit", _count),
     "black_hole_limit": ("black_hole_limit", _count),
     "start_failure_limit": ("start_failure_limit", _count),
+    "market": ("market", _market),
+    "fallback_preemptions": ("fallback_preemptions", _count),
+    "fallback_after": ("fallback_after_seconds", _seconds),
+    "no_capacity": ("no_capacity", _capacity),
 }
 """Every key under `policy`: a field of `WorkerPolicy` or `LauncherPolicy`, and how it is read."""
 
@@ -208,6 +246,7 @@ SETTING_KEYS: Mapping[str, Callable[[object, str], CampaignSettings]] = {
     "site": _site,
     "site_options": _site_options,
     "workers": _workers,
+    "budget": _budget,
     "policy": _policy,
 }
 """Every setting of a campaign, and how it is read."""

@@ -28,6 +28,31 @@ class Market(str, Enum):
     """At the full price, and kept."""
 
 
+class MarketPolicy(str, Enum):
+    """On what kind of machine a campaign's workers run."""
+
+    TEMPLATE = "TEMPLATE"
+    """As the sky template says."""
+    SPOT = "SPOT"
+    """On machines that may be taken back."""
+    ON_DEMAND = "ON_DEMAND"
+    """On machines that are kept."""
+    FALLBACK = "FALLBACK"
+    """On machines that may be taken back; on kept ones for jobs that were preempted too often, and when there are none
+    of the others."""
+
+
+class CapacityPolicy(str, Enum):
+    """What to do when the site has no machines, or the quota is used up."""
+
+    WAIT = "WAIT"
+    """Try again, with growing pauses."""
+    ON_DEMAND = "ON_DEMAND"
+    """Take machines that are kept in place of those that may be taken back."""
+    FAIL = "FAIL"
+    """Give up after a few tries."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """Where a worker runs; what the site does not know is empty."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from gliderport_prefect.protocol.ids import AttemptId, CampaignId, JobId, JobNumber, SessionId, WorkerName
 from gliderport_prefect.protocol.jobspec import JobSpec
-from gliderport_prefect.protocol.machines import Machine, WorkerState
+from gliderport_prefect.protocol.machines import CapacityPolicy, Machine, MarketPolicy, WorkerState
 from gliderport_prefect.protocol.outcomes import JobState, Outcome
 from gliderport_prefect.protocol.resources import Offer, Resources
 from gliderport_prefect.protocol.version import PROTOCOL_VERSION
@@ -59,7 +59,18 @@ class LauncherPolicy:
     black_hole_limit: int = 10
     """A worker on which this many attempts in a row failed, of jobs that differ, and none succeeded is drained."""
     start_failure_limit: int = 3
-    """After this many workers in a row that died before they said hello, the site is given up."""
+    """After this many workers in a row that died before they could work, no more are started; once none is left, the
+    site is given up."""
+    market: MarketPolicy = MarketPolicy.TEMPLATE
+    """On what kind of machine workers run."""
+    fallback_preemptions: int = 3
+    """A job that was preempted or lost with its worker this many times runs on kept machines only, if `market` is
+    FALLBACK."""
+    fallback_after_seconds: float = 1800.0
+    """If there were no machines of the cheap kind for this long, kept ones are taken, if `market` is FALLBACK; after
+    the same time the cheap kind is tried again."""
+    no_capacity: CapacityPolicy = CapacityPolicy.WAIT
+    """What to do when the site has no machines."""
     max_workers: int = 1
     """Most workers at a time."""
     budget: float | None = None

@@ -35,6 +35,8 @@ class Offer:
     """GPUs."""
     gpu_type: str | None = None
     """Name of the GPUs, all of one kind."""
+    preemptible: bool = False
+    """Whether the machine was asked for as one that may be taken back at any time."""
 
     def fits(self, need: Resources) -> bool:
         """Say whether a job of this need can run here when nothing else does."""
@@ -54,4 +56,5 @@ class Offer:
             disk_bytes=self.disk_bytes - need.disk_bytes,
             gpus=self.gpus - need.gpus,
             gpu_type=self.gpu_type,
+            preemptible=self.preemptible,
         )

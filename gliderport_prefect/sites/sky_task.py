@@ -55,7 +55,8 @@ class TaskBuilder:
         task["name"] = self.owner.job_name(worker)
         task["run"] = self.start(choice)
         task["resources"] = _with_demands(task.get("resources"), labels=self.owner.labels(worker), market=market)
-        task["envs"] = {**_mapping(task.get("envs")), **environment.public, **self.owner.variables(worker)}
+        own = {**environment.public, **self.owner.variables(worker), **_name_market(market)}
+        task["envs"] = {**_mapping(task.get("envs")), **own}
         secrets = {**name_secrets(task.pop("secrets", None)), **environment.secret}
         return {**task, "secrets": secrets} if secrets else task
 
@@ -116,6 +117,11 @@ def _with_choice(written: object, market: Market | None) -> dict[str, Any]:
     if market is not None:
         choice.pop("use_spot", None)
     return choice
+
+
+def _name_market(market: Market | None) -> dict[str, str]:
+    """Return what tells a worker that jobs which need a kept machine are not for it."""
+    return {"GLIDERPORT_PREEMPTIBLE": "1"} if market is Market.SPOT else {}
 
 
 def _with_recovery(written: object) -> dict[str, Any]:
