@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gliderport_prefect.bundle import WorkerShare, bundle_key, start_script
 from gliderport_prefect.lifecycle.plan import open_runtime, site_folder
 from gliderport_prefect.protocol.notation import unknown_key
-from gliderport_prefect.sites.local import LocalOptions, LocalSite
+from gliderport_prefect.sites.local import LocalOptions, LocalSite, LocalWorkers
 from gliderport_prefect.sites.sky_names import Owner
 from gliderport_prefect.sites.sky_options import SkyPilotOptions, check_bucket, derive_environment
 from gliderport_prefect.sites.sky_site import SkySite
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gliderport_prefect.lifecycle.plan import Plan
     from gliderport_prefect.sites.seam import Site
     from gliderport_prefect.sites.sky_prices import Choice
+    from gliderport_prefect.sites.started import StartedWorkers
 
 
 def check_site(plan: Plan) -> None:
@@ -83,3 +84,11 @@ _OPTIONS: Mapping[str, type[Any]] = {"local": LocalOptions, "skypilot": SkyPilot
 
 SITES: Mapping[str, Callable[[Plan], Site]] = {"local": _open_local, "skypilot": _open_skypilot}
 """Names of the sites that a campaign can name, and what opens each."""
+
+
+def _find_local(grace_seconds: float) -> StartedWorkers:
+    return LocalWorkers(grace_seconds=grace_seconds)
+
+
+STARTED: Mapping[str, Callable[[float], StartedWorkers]] = {"local": _find_local}
+"""What tells all that a site has started, by its name; the argument is the time between TERM and KILL, in seconds."""

@@ -69,6 +69,8 @@ def wants_request(first: Look, newest: Look, *, silent_seconds: float) -> bool:
     A launcher whose jobs all run for hours writes nothing, and deletes its workers' heartbeats as it reads them. It
     answers a request, though.
     """
+    if newest.trouble or not newest.is_known:
+        return False
     is_late = newest.at - first.at >= watch_seconds(newest, silent_seconds) / 2
     return is_late and newest.unanswered_seconds is None
 
