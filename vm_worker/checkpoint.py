@@ -117,8 +117,14 @@ class Upkeep:
 
     def begin(self) -> None:
         """Save at every interval from now on."""
-        self._thread = threading.Thread(target=self._run, name=f"checkpoint-{self._attempt.spec.id}", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name=f"checkpoint-{self._attempt.spec.id}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            # The machine has no room for another thread; the command runs already and goes on.
+            self._note(error)
+        else:
+            self._thread = thread
 
     def stop(self, *, was_killed: bool) -> None:
         """Save no more by the clock: the command has just ended, perhaps in the middle of a write."""

@@ -195,9 +195,9 @@ def _target_within(link: str, root: str) -> str | None:
         return None
     here, said = os.path.realpath(os.path.dirname(link)), os.readlink(link)
     # It may climb out and come back in by the names of this machine.
-    plain = os.path.normpath(os.path.join(here, said))
-    is_within = plain == root or plain.startswith(f"{root}/")
-    is_plain = is_within and not os.path.isabs(said) and os.path.realpath(plain) == real
+    plain = os.path.normpath(os.path.join(os.path.relpath(here, root), said))
+    is_within = not os.path.isabs(said) and plain.partition("/")[0] != ".."
+    is_plain = is_within and os.path.realpath(os.path.join(root, plain)) == real
     return said if is_plain else os.path.relpath(real, here)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 from gliderport_prefect.protocol.ids import AttemptId, SessionId
 from gliderport_prefect.protocol.records import SavedCheckpoint, SavedFile, SavedLink, timestamp
 from gliderport_prefect.store.transfer import hash_file, upload_many
-from vm_worker.checkpoint_folder import Mark, Snapshot, Survey, survey, take_snapshot
+from vm_worker.checkpoint_folder import Mark, Snapshot, Survey, Unusable, survey, take_snapshot
 from vm_worker.checkpoint_shelf import Shelf, Shelved
 from vm_worker.scratch import remove_tree
 
@@ -47,6 +48,7 @@ class Saver:
         self._writer = writer
         self._also = None if began_with is None else began_with.number
         self._content = _content_of(began_with.record) if began_with is not None else None
+        self._real_folder = os.path.realpath(writer.folder)
         self._seen = survey(writer.folder)
         # What this attempt itself has in the bucket: a file of an earlier try may be deleted by its own worker.
         self._files: dict[str, SavedFile] = {}
@@ -75,6 +77,8 @@ class Saver:
             OSError: Something in the folder cannot be read, or the disk is full.
         """
         writer = self._writer
+        if os.path.realpath(writer.folder) != self._real_folder:
+            raise Unusable(f"{writer.folder} leads elsewhere")
         if survey(writer.folder) == self._seen:
             return True
         taken = take_snapshot(writer.folder, writer.staging, known=self._marks, doubt_from_ns=doubt_from_ns)

@@ -6,6 +6,7 @@ inbox          reads what the launcher says
 slot-1 …       run attempts
 watch          limits them
 log-upload     uploads what long ones print
+checkpoint-…   of one attempt each: saves what its job keeps for the next
 outbox         tells what happened
 """
 
