@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _Bucket = Annotated[str, Field(pattern=r"^(/|~/|[a-z][a-z0-9]*://)")]
 _Id = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._=@+-]*)?$", max_length=MAX_ID_LENGTH)]
 _Count = Annotated[int, Field(ge=1)]
+_Dollars = Annotated[float, Field(gt=0)]
 _NOTHING: dict[str, Any] = {}
 
 
@@ -64,6 +65,7 @@ def campaign(  # noqa: PLR0913 - the fields of the form
     each: str = "",
     campaign: _Id = "",
     workers: _Count | None = None,
+    budget: _Dollars | None = None,
     job: dict[str, Any] = _NOTHING,
 ) -> State[Collected]:
     """Run a campaign of independent jobs to its end and show how it went.
@@ -80,6 +82,8 @@ def campaign(  # noqa: PLR0913 - the fields of the form
         each: The table (CSV, TSV or JSONL), or a range such as 0..999, whose integers are {n}.
         campaign: Id of the campaign; made from the id of the flow run when not given.
         workers: Most workers at a time.
+        budget: US dollars; when the workers have cost so much, nothing new is started. Of a campaign that exists, what
+            it may cost from now on.
         job: Further keys of every job, as in a job file.
     """
     run_id = str(current_run.id)
@@ -90,6 +94,7 @@ def campaign(  # noqa: PLR0913 - the fields of the form
         command=command or None,
         each=each or None,
         workers=workers,
+        budget=budget,
         job=job,
     )
     try:

@@ -37,7 +37,7 @@ class ProgressArtifact:
 
     def __call__(self, progress: Progress) -> None:
         """Show the progress if it is time for it, or the end, and there is something new."""
-        standing, now = Standing(progress.jobs, progress.workers), time.monotonic()
+        standing, now = Standing(progress.jobs, progress.workers, cost=progress.cost), time.monotonic()
         self._meter.note(Sample(now, standing.ended))
         ends = standing.percent == _ALL != self._percent
         if now < self._next_at and not ends:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from prefect.artifacts import create_markdown_artifact
 
 from gliderport_prefect.board.listing import Failure, list_failures
+from gliderport_prefect.board.money import say_cost
 from gliderport_prefect.board.view import look
 from gliderport_prefect.board.wording import make_printable, say_counts
 from gliderport_prefect.protocol.outcomes import JobState
@@ -17,14 +18,17 @@ if TYPE_CHECKING:
 
     from gliderport_prefect.campaign.runtime import Runtime
     from gliderport_prefect.lifecycle.collect import Collected
+    from gliderport_prefect.scheduling.cost import Cost
 
 _MOST_FAILURES = 10
 
 
 def show_summary(runtime: Runtime, collected: Collected) -> None:
     """Show how the campaign ended, what failed, and where its results are."""
-    failures = [] if collected.all_succeeded else list(list_failures(runtime, look(runtime), most=_MOST_FAILURES))
-    text = "\n".join(_lines(collected, failures, bucket=runtime.store.url))
+    state = look(runtime)
+    failures = [] if collected.all_succeeded else list(list_failures(runtime, state, most=_MOST_FAILURES))
+    cost = state.fleet.cost(now=runtime.clock.wall())
+    text = "\n".join([*_lines(collected, failures, bucket=runtime.store.url), *_cost_lines(cost)])
     create_markdown_artifact(text, key="gliderport-summary", description=f"How campaign {collected.campaign} ended")
 
 
@@ -49,6 +53,15 @@ def _lines(collected: Collected, failures: list[Failure], *, bucket: str) -> Ite
             yield from _failure_lines(failure)
         yield "To run the failed jobs again:\n"
         yield f"```\ngliderport retry {collected.campaign} --bucket {bucket}\n```"
+
+
+def _cost_lines(cost: Cost) -> Iterator[str]:
+    if cost.is_free:
+        return
+    yield f"\n### What it cost\n\n{say_cost(cost)}.\n"
+    yield "| machines | hours | US dollars |\n|---|---:|---:|"
+    kinds = (("spot", cost.spot_hours, cost.spot), ("on demand", cost.on_demand_hours, cost.on_demand))
+    yield from (f"| {name} | {hours:.2f} | {dollars:.4f} |" for name, hours, dollars in kinds if hours)
 
 
 def _failure_lines(failure: Failure) -> Iterator[str]:

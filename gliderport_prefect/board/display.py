@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from gliderport_prefect.board.money import say_total
 from gliderport_prefect.board.progress import say_pace
 from gliderport_prefect.board.rate import RateMeter, Sample
 from gliderport_prefect.board.wording import make_printable, say_counts, say_duration, say_workers
@@ -73,4 +74,5 @@ class ProgressDisplay:
         pace = ", ".join([*say_pace(standing, self._meter), f"{elapsed} so far"])
         line.add_row(Text(self._campaign, style="bold"), bar, Text(f"{standing.percent}%"), Text(pace, style="cyan"))
         counts = Text(f"  jobs     {say_counts(standing.jobs)}", style="red" if standing.failed else "")
-        return Group(line, counts, Text(f"  workers  {say_workers(standing.workers)}"))
+        cost = [] if standing.cost.is_free else [Text(f"  cost     {say_total(standing.cost)}")]
+        return Group(line, counts, Text(f"  workers  {say_workers(standing.workers)}"), *cost)

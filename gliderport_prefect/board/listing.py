@@ -15,6 +15,7 @@ from gliderport_prefect.protocol.outcomes import JobState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gliderport_prefect.board.attempts import NewestAttempts
     from gliderport_prefect.campaign.runtime import Runtime
     from gliderport_prefect.protocol.records import Settled, StreamLog
     from gliderport_prefect.scheduling.state import CampaignState
@@ -32,8 +33,8 @@ def list_jobs(runtime: Runtime, state: CampaignState, *, selection: Selection | 
     Raises:
         UserError: An id names no job of the campaign.
     """
-    for name, settled in _attempts_of(runtime, state, selection=selection or Selection()):
-        yield make_row(runtime, state, name=name, settled=settled)
+    for name, newest in _attempts_of(runtime, state, selection=selection or Selection()):
+        yield make_row(runtime, state, name=name, newest=newest)
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,11 @@ class Failure:
 def list_failures(runtime: Runtime, state: CampaignState, *, most: int | None = None) -> Iterator[Failure]:
     """Yield the failed jobs in order of submission, no more than that many."""
     left = most
-    for name, settled in _attempts_of(runtime, state, selection=Selection(states=FAILED), with_text=True):
+    for name, newest in _attempts_of(runtime, state, selection=Selection(states=FAILED), with_text=True):
         if left == 0:
             return
         left = None if left is None else left - 1
+        settled = newest.get(name.number)
         if settled is not None:
             yield _failure(state, name, settled=settled)
 
@@ -93,12 +95,12 @@ def _failure(state: CampaignState, name: JobName, *, settled: Settled) -> Failur
 
 def _attempts_of(
     runtime: Runtime, state: CampaignState, *, selection: Selection, with_text: bool = False
-) -> Iterator[tuple[JobName, Settled | None]]:
+) -> Iterator[tuple[JobName, NewestAttempts]]:
     for names in _batches(select(runtime, state, selection=selection)):
         numbers = [name.number for name in names]
         with collect_newest(runtime, state, jobs=numbers, with_text=with_text) as newest:
             for name in names:
-                yield name, newest.get(name.number)
+                yield name, newest
 
 
 def _batches(names: Iterator[JobName]) -> Iterator[list[JobName]]:

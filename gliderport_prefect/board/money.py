@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,11 @@ def say_cost(cost: Cost) -> str:
     """Say what was spent on what, in one line."""
     parts = [f"{say_dollars(amount)} {what}" for amount, what in _kinds(cost)]
     return ": ".join([say_total(cost), ", ".join(parts)]) if parts else say_total(cost)
+
+
+def cost_document(cost: Cost) -> dict[str, float]:
+    """Return the cost as JSON has it."""
+    return {**dataclasses.asdict(cost), "hours": cost.hours, "total": cost.total, "unused": cost.unused}
 
 
 def say_budget(budget: float, cost: Cost) -> str:

@@ -10,9 +10,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
+from gliderport_prefect.board.money import say_total
 from gliderport_prefect.board.rate import RateMeter, Sample
 from gliderport_prefect.board.wording import make_printable, say_counts, say_duration, say_rate, say_workers
 from gliderport_prefect.protocol.outcomes import TERMINAL_STATES, JobState
+from gliderport_prefect.scheduling.cost import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +35,8 @@ class Standing:
     """Number of workers in each state."""
     note: str = ""
     """What happened that is worth a line."""
+    cost: Cost = field(default_factory=Cost)
+    """What its workers have cost."""
 
     @property
     def total(self) -> int:
@@ -113,7 +117,8 @@ def describe(standing: Standing, meter: RateMeter) -> str:
     """Say in one line where the campaign stands."""
     parts = [f"{standing.ended:,} of {standing.total:,} ended ({standing.percent}%)", say_counts(standing.jobs)]
     parts.append(f"workers: {say_workers(standing.workers)}")
-    return "; ".join([*parts, *say_pace(standing, meter)])
+    cost = [] if standing.cost.is_free else [f"cost: {say_total(standing.cost)}"]
+    return "; ".join([*parts, *cost, *say_pace(standing, meter)])
 
 
 def say_pace(standing: Standing, meter: RateMeter) -> list[str]:

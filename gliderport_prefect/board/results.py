@@ -65,7 +65,7 @@ def _write_lines(runtime: Runtime, state: CampaignState, *, path: Path) -> _Name
     names = _Names()
     with path.open("w", encoding="utf-8") as file, collect_newest(runtime, state) as newest:
         for name in islice(read_names(runtime), len(state.jobs)):
-            row = make_row(runtime, state, name=name, settled=newest.get(name.number))
+            row = make_row(runtime, state, name=name, newest=newest)
             names.labels.update(dict.fromkeys(row.labels))
             names.results.update(dict.fromkeys(row.result))
             # Undecodable bytes of file names come as lone surrogates, which only an escape can write.

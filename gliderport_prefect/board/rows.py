@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from gliderport_prefect.protocol.ids import worker_of
 
 if TYPE_CHECKING:
+    from gliderport_prefect.board.attempts import NewestAttempts
     from gliderport_prefect.board.names import JobName
     from gliderport_prefect.campaign.runtime import Runtime
     from gliderport_prefect.protocol.outcomes import JobState
-    from gliderport_prefect.protocol.records import Settled
     from gliderport_prefect.scheduling.state import CampaignState
 
 
@@ -47,6 +47,10 @@ class JobRow:
     """Fetching of inputs."""
     stage_out_seconds: float | None = None
     """Staging and publication of outputs."""
+    cost: float | None = None
+    """US dollars for its share of the workers, all its attempts together; none when a price is not known."""
+    cost_wasted: float | None = None
+    """Those of them for attempts whose work was thrown away: lost, preempted, or tried again."""
     bytes_in: int | None = None
     """Inputs fetched for it."""
     bytes_out: int | None = None
@@ -75,9 +79,10 @@ COLUMNS: tuple[str, ...] = tuple(each.name for each in fields(JobRow))
 """Keys of a row, in order."""
 
 
-def make_row(runtime: Runtime, state: CampaignState, *, name: JobName, settled: Settled | None) -> JobRow:
-    """Return the row of a job, of which that is the newest settled attempt."""
+def make_row(runtime: Runtime, state: CampaignState, *, name: JobName, newest: NewestAttempts) -> JobRow:
+    """Return the row of a job."""
     job_state: JobState = state.jobs.state(name.number)
+    settled, cost = newest.get(name.number), newest.cost(name.number)
     if settled is None:
         return JobRow(name.id, job_state.value, labels=dict(name.labels))
     report, usage = settled.report, settled.report.usage
@@ -97,6 +102,8 @@ def make_row(runtime: Runtime, state: CampaignState, *, name: JobName, settled: 
         peak_memory_bytes=usage.peak_memory_bytes,
         stage_in_seconds=usage.stage_in_seconds,
         stage_out_seconds=usage.stage_out_seconds,
+        cost=cost.total,
+        cost_wasted=cost.wasted,
         bytes_in=usage.bytes_in,
         bytes_out=usage.bytes_out,
         worker=worker_of(settled.session),

@@ -1,86 +1,20 @@
-"""A campaign in one glance, and its workers."""
+"""A campaign in one glance."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gliderport_prefect.board.workers import list_workers
 from gliderport_prefect.campaign.replay import read_campaign
-from gliderport_prefect.protocol.ids import worker_of
 from gliderport_prefect.protocol.keys import parse_number
 from gliderport_prefect.protocol.records import LauncherClaim, ProgressNote
+from gliderport_prefect.scheduling.budget import budget_of
 
 if TYPE_CHECKING:
     from gliderport_prefect.campaign.runtime import Record, Runtime
-    from gliderport_prefect.scheduling.sessions import Session
+    from gliderport_prefect.scheduling.cost import Cost
     from gliderport_prefect.scheduling.state import CampaignState
-
-
-@dataclass(frozen=True)
-class WorkerRow:
-    """A session of a worker."""
-
-    worker: str
-    """Name of the worker."""
-    session: str
-    """Which of its sessions."""
-    state: str
-    """busy, idle, draining, or gone."""
-    running: int = 0
-    """Jobs that run there."""
-    queued: int = 0
-    """Jobs that lie in its inbox and have not started."""
-    cpus: float | None = None
-    """CPU cores that it offers; none when the session is gone."""
-    memory_bytes: int | None = None
-    """Memory that it offers."""
-    gpus: int | None = None
-    """GPUs that it offers."""
-    host: str | None = None
-    """Name of its machine."""
-    pid: int | None = None
-    """Its process there."""
-    started_at: str | None = None
-    """When it started, by its own clock."""
-    reason: str = ""
-    """Why it is gone."""
-
-
-def list_workers(state: CampaignState, *, with_gone: bool = False) -> list[WorkerRow]:
-    """Return the live sessions, and before them those that are over if they are wanted."""
-    gone = [
-        WorkerRow(worker_of(session), session, "gone", reason=reason)
-        for session, reason in state.ended_sessions.items()
-        if with_gone
-    ]
-    return gone + [_worker_row(session) for session in state.sessions.values()]
-
-
-def _worker_row(session: Session) -> WorkerRow:
-    running = sum(1 for held in session.held.values() if held.started)
-    hello, offer = session.hello, session.offer
-    return WorkerRow(
-        worker=hello.worker,
-        session=session.id,
-        state=_worker_state(session),
-        running=running,
-        queued=len(session.held) - running,
-        cpus=offer.cpus,
-        memory_bytes=offer.memory_bytes,
-        gpus=offer.gpus,
-        host=hello.host,
-        pid=hello.pid,
-        started_at=hello.started_at,
-    )
-
-
-def _worker_state(session: Session) -> str:
-    if session.draining:
-        return "draining"
-    return "busy" if session.held else "idle"
-
-
-# --- the campaign -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -102,7 +36,11 @@ class Summary:
     finished: bool
     """Whether every job has ended and the launcher has said so."""
     workers: dict[str, int]
-    """Number of live sessions that are busy, idle, draining."""
+    """Number of workers in each state, without those that are gone."""
+    cost: Cost
+    """What the workers have cost so far."""
+    budget: float | None
+    """What the campaign may cost, in US dollars; none when there is no limit."""
     requests_waiting: int
     """Requests of people that no launcher has acted on."""
     launcher: LauncherClaim | None
@@ -118,9 +56,10 @@ def summarize(runtime: Runtime, state: CampaignState) -> Summary:
         UserError: There is no such campaign in this bucket.
     """
     campaign, counts = read_campaign(runtime), state.jobs.counts()
-    workers = dict[str, int](busy=0, idle=0, draining=0)
-    for session in state.sessions.values():
-        workers[_worker_state(session)] += 1
+    now = runtime.clock.wall()
+    workers = dict[str, int](starting=0, recovering=0, busy=0, idle=0, draining=0, leaving=0)
+    for row in list_workers(state, now=now):
+        workers[row.state] += 1
     return Summary(
         campaign=campaign.campaign,
         created_at=campaign.created_at,
@@ -130,6 +69,8 @@ def summarize(runtime: Runtime, state: CampaignState) -> Summary:
         total=len(state.jobs),
         finished=state.finished,
         workers=workers,
+        cost=state.fleet.cost(now=now),
+        budget=budget_of(state, campaign.launcher),
         requests_waiting=max(0, _newest_number(runtime, runtime.keys.requests) - state.requests_read),
         launcher=newest_claim(runtime),
         note=_newest(runtime, ProgressNote, log=runtime.keys.progress),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from gliderport_prefect.board.money import say_cost
 from gliderport_prefect.board.progress import Standing
 from gliderport_prefect.board.view import look
 from gliderport_prefect.board.wording import say_counts, say_place
@@ -78,7 +79,7 @@ class Drive:
 
     def watch(self, progress: Progress) -> None:
         """Take in where the campaign stands."""
-        self._standing = Standing(progress.jobs, progress.workers, progress.note)
+        self._standing = Standing(progress.jobs, progress.workers, progress.note, progress.cost)
         if self._view is None:
             self._view = open_progress(sys.stderr, "" if self.plan is None else self.plan.campaign)
             self._view.__enter__()
@@ -126,6 +127,8 @@ class Drive:
             )
             return code
         click.echo(f"campaign {collected.campaign}: {say_counts(counts)}")
+        if self._standing is not None and not self._standing.cost.is_free:
+            click.echo(f"cost: {say_cost(self._standing.cost)}")
         for place in collected.results:
             click.echo(f"results: {say_place(place)}")
         if code is Exit.JOBS_FAILED and self.plan is not None:

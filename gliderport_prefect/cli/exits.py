@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from gliderport_prefect.errors import ProtocolError, SiteError, StoreError, Stuck, Superseded, UserError
+from gliderport_prefect.errors import BudgetReached, ProtocolError, SiteError, StoreError, Stuck, Superseded, UserError
 from gliderport_prefect.protocol.outcomes import JobState
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Exit(IntEnum):
     """The campaign cannot go on: no worker can be had, or this machine lacks something."""
     BUCKET = 6
     """The bucket cannot be reached, refuses the credentials, is full, or holds what cannot be read."""
+    BUDGET = 7
+    """The campaign has cost what it may cost; `gliderport resume --budget` goes on."""
     INTERNAL = 70
     """A defect of Gliderport."""
     INTERRUPTED = 130
@@ -50,6 +52,7 @@ Exit codes:
     4  another launcher drives the campaign now
     5  the campaign cannot go on: no worker can be had
     6  trouble with the bucket: unreachable, access denied, full
+    7  the campaign has cost what it may cost; `gliderport resume --budget` goes on
    70  a defect of Gliderport
   130  interrupted (Ctrl-C), 143 terminated; `gliderport resume` goes on
 """
@@ -57,6 +60,7 @@ Exit codes:
 _BY_ERROR: tuple[tuple[type[Exception], Exit], ...] = (
     (UserError, Exit.MISTAKE),
     (Superseded, Exit.SUPERSEDED),
+    (BudgetReached, Exit.BUDGET),
     (Stuck, Exit.STUCK),
     (SiteError, Exit.STUCK),
     (StoreError, Exit.BUCKET),

@@ -12,6 +12,7 @@ from gliderport_prefect.lifecycle.claims import is_alive
 
 if TYPE_CHECKING:
     from gliderport_prefect.campaign.runtime import Runtime
+    from gliderport_prefect.protocol.records import LauncherClaim
 
 
 def refuse_second_launcher(runtime: Runtime, *, take_over: bool) -> None:
@@ -20,11 +21,22 @@ def refuse_second_launcher(runtime: Runtime, *, take_over: bool) -> None:
     Raises:
         UserError: One does.
     """
-    claim = newest_claim(runtime)
-    if take_over or claim is None or claim.pid == os.getpid():
-        return
-    if is_alive(claim) and not replay(runtime).finished:
+    claim = None if take_over else _find_other(runtime)
+    if claim is not None:
         raise UserError(
             f"campaign {runtime.campaign!r} is driven by process {claim.pid} of this machine",
             hint=f"`gliderport status -w {runtime.campaign}` watches it; --take-over drives it from here instead",
         )
+
+
+def is_driven_here(runtime: Runtime) -> bool:
+    """Say whether another process of this machine drives the campaign."""
+    return _find_other(runtime) is not None
+
+
+def _find_other(runtime: Runtime) -> LauncherClaim | None:
+    """Return the claim of another process of this machine that drives the campaign."""
+    claim = newest_claim(runtime)
+    if claim is None or claim.pid == os.getpid():
+        return None
+    return claim if is_alive(claim) and not replay(runtime).finished else None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from gliderport_prefect.board.money import say_estimate
 from gliderport_prefect.board.wording import make_printable, say_size
 from gliderport_prefect.cli.driving import Drive
 from gliderport_prefect.cli.exits import Exit
@@ -70,6 +72,8 @@ def _run(order: Order, drive: Drive, *, take_over: bool) -> Collected:
         refuse_second_launcher(open_runtime(plan), take_over=take_over)
         drive.plan = plan
         click.echo(f"campaign {plan.campaign}: {plan.jobs:,} jobs from {make_printable(plan.origin)}", err=True)
+        for name, text in _say_estimate(plan):
+            click.echo(f"{name}: {make_printable(text)}", err=True)
         return plan
 
     return run_campaign(order, watch=drive.watch, stages=drive.stages(prepare_and_tell))
@@ -97,6 +101,7 @@ def _document(plan: Plan, summary: Summary) -> dict[str, Any]:
         "jobs": summary.jobs,
         "needs": [{"jobs": count, **vars(needs)} for needs, count in summary.needs.items()],
         "local_inputs": summary.local_inputs,
+        "estimate": None if plan.estimate is None else dataclasses.asdict(plan.estimate),
         "first": [codec.to_wire(spec) for spec in summary.first],
     }
 
@@ -109,12 +114,17 @@ def _write(plan: Plan, summary: Summary) -> None:
         *(("needs", f"{count:,} × {_say_needs(needs)}") for needs, count in summary.needs.items()),
         ("inputs", f"{summary.local_inputs:,} files and folders of this machine"),
         ("workers", f"{plan.launcher.max_workers} at most (site: {plan.site})"),
+        *_say_estimate(plan),
         *((f"job {spec.id}", _say_command(spec)) for spec in summary.first),
     ]
     width = max(len(name) for name, _ in lines) + 2
     for name, text in lines:
         click.echo(make_printable(f"{name + ':':{width}}{text}"))
     click.echo("all is well; nothing was started")
+
+
+def _say_estimate(plan: Plan) -> list[tuple[str, str]]:
+    return [] if plan.estimate is None else list(say_estimate(plan.estimate))
 
 
 def _say_needs(needs: Resources) -> str:

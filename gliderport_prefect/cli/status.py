@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gliderport_prefect.board.listing import list_failures
+from gliderport_prefect.board.money import cost_document, say_budget, say_cost
 from gliderport_prefect.board.progress import Standing
 from gliderport_prefect.board.summary import Summary, summarize
 from gliderport_prefect.board.view import look, look_again
@@ -58,7 +59,7 @@ def _watch(runtime: Runtime, state: CampaignState) -> None:
     with open_progress(sys.stderr, runtime.campaign) as view:
         while True:
             summary = summarize(runtime, state)
-            view.show(Standing(state.jobs.counts(), summary.workers))
+            view.show(Standing(state.jobs.counts(), summary.workers, cost=summary.cost))
             if not state.jobs.unfinished:
                 return
             runtime.clock.sleep(_POLL_SECONDS)
@@ -68,6 +69,7 @@ def _watch(runtime: Runtime, state: CampaignState) -> None:
 def _document(summary: Summary, failed: list[Failure]) -> dict[str, object]:
     return {
         **dataclasses.asdict(summary),
+        "cost": cost_document(summary.cost),
         "launcher_alive": not summary.finished and is_alive(summary.launcher),
         "failures": [dataclasses.asdict(each) for each in failed],
     }
@@ -81,6 +83,7 @@ def _write(summary: Summary) -> None:
         ("jobs from", summary.origin or "unknown"),
         ("jobs", f"{summary.total:,}: {say_counts(counts)}"),
         ("workers", f"{say_workers(summary.workers)} (site: {summary.site})"),
+        *_say_money(summary),
         ("launcher", _say_launcher(summary)),
     ]
     if summary.note is not None and summary.note.waiting_for:
@@ -89,6 +92,11 @@ def _write(summary: Summary) -> None:
         lines.append(("requests", f"{summary.requests_waiting} that no launcher has acted on"))
     for name, text in lines:
         click.echo(f"{name + ':':11}{make_printable(text)}")
+
+
+def _say_money(summary: Summary) -> list[tuple[str, str]]:
+    said = [] if summary.cost.is_free else [("cost", say_cost(summary.cost))]
+    return said if summary.budget is None else [*said, ("budget", say_budget(summary.budget, summary.cost))]
 
 
 def _say_launcher(summary: Summary) -> str:

@@ -1,4 +1,4 @@
-"""`gliderport workers`: who works for a campaign."""
+"""`gliderport workers`: who works for a campaign, where, and what it costs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gliderport_prefect.board.summary import list_workers
+from gliderport_prefect.board.money import say_dollars, say_price
 from gliderport_prefect.board.view import look
-from gliderport_prefect.board.wording import say_size
+from gliderport_prefect.board.wording import say_duration, say_size
+from gliderport_prefect.board.workers import list_workers
 from gliderport_prefect.cli.opening import bucket_option, campaign_argument, json_option, open_campaign
 from gliderport_prefect.cli.tables import write_json, write_table
 
 if TYPE_CHECKING:
-    from gliderport_prefect.board.summary import WorkerRow
+    from collections.abc import Sequence
 
-_COLUMNS = ("worker", "state", "running", "queued", "cpus", "memory", "gpus", "host", "pid", "started", "reason")
+    from gliderport_prefect.board.workers import WorkerRow
+
+_ALWAYS = ("worker", "state", "for", "running", "queued")
+"""Columns that are shown whatever they say; the others are left out when they say nothing of any worker."""
 
 
 @click.command()
@@ -27,29 +31,44 @@ _COLUMNS = ("worker", "state", "running", "queued", "cpus", "memory", "gpus", "h
 def workers(*, campaign: str | None, with_gone: bool, bucket: str | None, as_json: bool) -> None:
     """List the workers of a campaign.
 
-    Those are told that have said hello and not left. CAMPAIGN is the one begun last when it is not given.
+    It tells what they do, where they run and what they cost, also of those that the site has been asked for and that
+    have not said hello yet. CAMPAIGN is the one begun last when it is not given.
     """
     runtime = open_campaign(bucket, campaign)
-    rows = list_workers(look(runtime), with_gone=with_gone)
+    rows = list_workers(look(runtime), now=runtime.clock.wall(), with_gone=with_gone)
     if as_json:
         write_json({"campaign": runtime.campaign, "workers": [dataclasses.asdict(row) for row in rows]})
     elif rows:
-        write_table(_COLUMNS, map(_cells, rows))
+        _write(list(map(_cells, rows)))
     else:
         click.echo(f"campaign {runtime.campaign} has no live worker; --all shows those that are gone", err=True)
 
 
-def _cells(row: WorkerRow) -> list[object]:
-    return [
-        row.worker,
-        row.state,
-        row.running,
-        row.queued,
-        None if row.cpus is None else f"{row.cpus:g}",
-        None if row.memory_bytes is None else say_size(row.memory_bytes),
-        row.gpus,
-        row.host,
-        row.pid,
-        row.started_at,
-        row.reason,
-    ]
+def _write(rows: Sequence[dict[str, object]]) -> None:
+    told = [name for name in rows[0] if name in _ALWAYS or any(row[name] not in {None, ""} for row in rows)]
+    write_table(told, ([row[name] for name in told] for row in rows))
+
+
+def _cells(row: WorkerRow) -> dict[str, object]:
+    is_paid = row.price_per_hour != 0 and row.hours is not None
+    return {
+        "worker": row.worker,
+        "state": row.state,
+        "for": None if row.state_seconds is None else say_duration(row.state_seconds),
+        "running": row.running,
+        "queued": row.queued,
+        "cpus": None if row.cpus is None else f"{row.cpus:g}",
+        "memory": None if row.memory_bytes is None else say_size(row.memory_bytes),
+        "gpus": row.gpus,
+        "host": row.host,
+        "pid": row.pid,
+        "started": row.started_at,
+        "cluster": None if row.cluster == row.host else row.cluster,
+        "infra": row.infra,
+        "machine": row.instance_type,
+        "market": None if row.market is None else row.market.lower().replace("_", " "),
+        "recoveries": row.recoveries or None,
+        "price": say_price(row.price_per_hour) if is_paid else None,
+        "cost": say_dollars(row.cost) if is_paid else None,
+        "reason": row.reason,
+    }

@@ -7,11 +7,12 @@ import os
 from typing import TYPE_CHECKING
 
 from gliderport_prefect.bundle import place_bundle
-from gliderport_prefect.campaign.replay import replay
+from gliderport_prefect.campaign.replay import read_campaign, replay
 from gliderport_prefect.lifecycle.opening import open_site
 from gliderport_prefect.lifecycle.plan import open_runtime
 from gliderport_prefect.lifecycle.secrets import check_secrets
 from gliderport_prefect.lifecycle.workers import Workforce
+from gliderport_prefect.scheduling.budget import Spending, budget_of, decide_spending
 
 if TYPE_CHECKING:
     from gliderport_prefect.lifecycle.plan import Plan
@@ -23,7 +24,7 @@ def launch(plan: Plan) -> list[str]:
     """Start workers for the jobs that wait, counting those that are there already.
 
     Returns:
-        Names of the workers that were started.
+        Names of the workers that were started; none when the budget is spent.
 
     Raises:
         SiteError: The site cannot start any.
@@ -37,6 +38,9 @@ def launch(plan: Plan) -> list[str]:
         check_secrets(runtime, os.environ)
     workforce = Workforce(site, plan.launcher)
     workforce.look(state)
+    cost = state.fleet.reckon(now=runtime.clock.wall())
+    if decide_spending(cost, budget_of(state, read_campaign(runtime).launcher)) is not Spending.OPEN:
+        return []  # whoever drives it may find that somebody has raised the budget
     names = workforce.match(state)
     _log.info("started %d workers at site %s", len(names), plan.site)
     return [str(name) for name in names]

@@ -26,6 +26,8 @@ class Order:
     """Keys of every job, in the notation of job files; they yield to what a job itself says."""
     workers: int | None = None
     """Most workers at a time."""
+    budget: float | None = None
+    """US dollars that the campaign may cost, also when it has begun with another budget."""
     credentials: str | None = None
     """The Prefect block that opens the bucket, such as `aws-credentials/lab`."""
     site: str | None = None

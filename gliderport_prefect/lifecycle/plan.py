@@ -16,6 +16,7 @@ from gliderport_prefect.campaign.runtime import Runtime
 from gliderport_prefect.protocol.ids import CampaignId
 from gliderport_prefect.protocol.keys import CampaignKeys
 from gliderport_prefect.protocol.records import LauncherPolicy, WorkerPolicy
+from gliderport_prefect.scheduling.estimate import Estimate
 from gliderport_prefect.store import open_store
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Plan:
     """Names of the variables that the jobs' `secrets` are; never a value."""
     credentials: str = ""
     """The Prefect block that opens the bucket; the environment does when empty."""
+    estimate: Estimate | None = None
+    """What it may cost; none when the plan was read from the bucket."""
     jobs: int | None = None
     """How many jobs the source holds; none when the plan was read from the bucket."""
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gliderport_prefect.board.money import say_estimate
 from gliderport_prefect.errors import UserError
+from gliderport_prefect.lifecycle.budget import check_budget, estimate_cost
 from gliderport_prefect.lifecycle.checks import Circumstances, Summary, check_submission
 from gliderport_prefect.lifecycle.opening import check_site, open_site
 from gliderport_prefect.lifecycle.plan import Plan
@@ -23,6 +26,8 @@ from gliderport_prefect.protocol.ids import CampaignId, parse_campaign_id
 if TYPE_CHECKING:
     from gliderport_prefect.lifecycle.order import Order
     from gliderport_prefect.presets.submission import Submission
+
+_log = logging.getLogger(__name__)
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9]+")
 _LONGEST_NAME = 40
@@ -47,9 +52,14 @@ def prepare_with_summary(order: Order) -> tuple[Plan, Summary]:
     submission = open_submission(order)
     plan = _plan(order, submission)
     check_site(plan)
-    offer = open_site(plan).offer
-    summary = check_submission(submission, Circumstances(os.environ, offer))
-    return replace(plan, jobs=summary.jobs, secrets=tuple(sorted(summary.secrets))), summary
+    site = open_site(plan)
+    check_budget(plan.launcher.budget, site.quote)
+    summary = check_submission(submission, Circumstances(os.environ, site.offer))
+    estimate = estimate_cost(plan, site, summary=summary)
+    for name, text in say_estimate(estimate):
+        _log.info("campaign %s, %s: %s", plan.campaign, name, text)
+    secrets = tuple(sorted(summary.secrets))
+    return replace(plan, jobs=summary.jobs, secrets=secrets, estimate=estimate), summary
 
 
 def open_submission(order: Order) -> Submission:
@@ -72,13 +82,14 @@ def open_submission(order: Order) -> Submission:
 
 
 def _plan(order: Order, submission: Submission) -> Plan:
+    given = {"max_workers": order.workers, "budget": order.budget}
     asked = CampaignSettings(
         name=order.campaign,
         bucket=order.bucket or None,
         credentials=order.credentials,
         site=order.site,
         site_options=order.site_options,
-        launcher={} if order.workers is None else {"max_workers": order.workers},
+        launcher={name: value for name, value in given.items() if value is not None},
     )
     settings = asked.over(submission.settings)
     if settings.bucket is None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from gliderport_prefect.campaign.identity import write_identity
 from gliderport_prefect.campaign.requests import append_request
 from gliderport_prefect.lifecycle.blobs import BlobUploader
+from gliderport_prefect.lifecycle.budget import change_budget
 from gliderport_prefect.lifecycle.plan import open_runtime
 from gliderport_prefect.lifecycle.prepare import open_submission
 from gliderport_prefect.lifecycle.secrets import refuse_new_secrets
@@ -46,6 +47,8 @@ def upload(order: Order, plan: Plan) -> Submitted:
     is_first = create_campaign(runtime, plan)
     known = read_known(runtime.store, runtime.keys)
     jobs = with_uploaded_inputs(runtime.store, runtime.keys, jobs=open_submission(order).jobs())
+    if not is_first:
+        change_budget(runtime, plan, asked=order.budget)
     submitted = submit_specs(runtime.store, runtime.keys, jobs=jobs, known=known)
     if submitted.added and not is_first:
         append_request(runtime, RequestKind.SUBMITTED)

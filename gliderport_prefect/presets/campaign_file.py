@@ -43,7 +43,9 @@ class CampaignFile:
     site_options: Any = None
     """What the site needs to know, as a mapping."""
     workers: Any = None
-    """Most workers at a time; or a mapping with that as `max`, and `cpus`, `memory` and `gpus` of each worker."""
+    """Most workers at a time; or a mapping with that as `max`, and `cpus`, `memory`, `gpus`, `price` of each worker."""
+    budget: Any = None
+    """US dollars; when the workers have cost so much, nothing new is started."""
     policy: Any = None
     """Timers and limits; `settings.POLICY_KEYS` lists them, times such as `90s` or `2h`."""
     sky_template: Any = None

@@ -8,11 +8,11 @@ the worker costs: where clocks or overlapping attempts would make it more, all o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gliderport_prefect.protocol.ids import WorkerName, worker_of
 from gliderport_prefect.protocol.machines import Market
-from gliderport_prefect.protocol.outcomes import FREE, JobState
+from gliderport_prefect.protocol.outcomes import FREE, JobState, Outcome
 from gliderport_prefect.scheduling.meters import Meter, Stretch
 
 if TYPE_CHECKING:
@@ -76,6 +76,24 @@ class Cost:
         )
 
 
+class Use(NamedTuple):
+    """What an attempt had of its worker."""
+
+    worker: WorkerName
+    """Which."""
+    seconds: float
+    """For how long: inputs, command and outputs."""
+    share: float
+    """Which part, from 0 to 1; 0 when nobody knows."""
+    is_wasted: bool
+    """Whether its work was thrown away."""
+
+    @property
+    def worker_seconds(self) -> float:
+        """Seconds of the whole worker that make as much."""
+        return max(0.0, self.seconds) * self.share
+
+
 @dataclass
 class Fleet:
     """The meters of all workers that a campaign ever had."""
@@ -88,11 +106,10 @@ class Fleet:
         for each in sightings:
             self._meter(each.worker).see(each, record=record)
 
-    def use(self, settled: Settled) -> None:
+    def use(self, used: Use) -> None:
         """Take in what an attempt had of its worker, when it is settled."""
-        seconds = worker_seconds(settled)
-        if seconds:
-            self._meter(worker_of(settled.session)).use(seconds, is_wasted=is_wasted(settled))
+        if used.worker_seconds:
+            self._meter(used.worker).use(used.worker_seconds, is_wasted=used.is_wasted)
 
     def known(self) -> dict[WorkerName, Sighting]:
         """Return the newest sighting of each worker that was seen."""
@@ -108,14 +125,14 @@ class Fleet:
         known = (stretch.price_per_hour or 0.0 for meter in self.meters.values() for stretch in meter.stretches)
         return cost.total + cost.unknown_hours * max(known, default=0.0)
 
-    def price(self, settled: Settled, *, record: int, now: float) -> float | None:
-        """Return what the attempt that the ledger record of that number settles has cost; none when nobody knows."""
-        meter = self.meters.get(worker_of(settled.session))
+    def price(self, used: Use, *, record: int, now: float) -> float | None:
+        """Return what an attempt has cost that the ledger record of that number settles; none when nobody knows."""
+        meter = self.meters.get(used.worker)
         stretch = None if meter is None else meter.stretch_at(record)
-        if meter is None or stretch is None or stretch.price_per_hour is None:
+        if not used.share or meter is None or stretch is None or stretch.price_per_hour is None:
             return None
-        seconds = worker_seconds(settled) * _scale(stretch, up_seconds=meter.up_seconds(stretch, now=now))
-        return seconds / _HOUR * stretch.price_per_hour
+        scale = _scale(stretch, up_seconds=meter.up_seconds(stretch, now=now))
+        return used.worker_seconds * scale / _HOUR * stretch.price_per_hour
 
     def pack(self) -> dict[str, Any]:
         """Return all as JSON values."""
@@ -141,16 +158,16 @@ def share_of(offer: Offer, needs: Resources) -> float:
     return round(min(1.0, share), _SHARE_DIGITS)
 
 
-def worker_seconds(settled: Settled) -> float:
-    """Return for how long the attempt had all of its worker, or part of it for longer."""
-    usage = settled.report.usage
+def use_of(settled: Settled) -> Use:
+    """Return what a settled attempt had of its worker."""
+    report, usage = settled.report, settled.report.usage
     seconds = usage.wall_seconds + usage.stage_in_seconds + usage.stage_out_seconds
-    return max(0.0, seconds) * settled.share
+    return Use(worker_of(settled.session), seconds, settled.share, is_wasted(report.outcome, settled.then))
 
 
-def is_wasted(settled: Settled) -> bool:
-    """Say whether the attempt's work was thrown away: it was lost or preempted, or the job is tried again."""
-    return settled.report.outcome in FREE or settled.then is JobState.QUEUED
+def is_wasted(outcome: Outcome, then: JobState) -> bool:
+    """Say whether an attempt's work was thrown away: it was lost or preempted, or the job is tried again."""
+    return outcome in FREE or then is JobState.QUEUED
 
 
 def _cost_of(stretch: Stretch, up_seconds: float) -> Cost:

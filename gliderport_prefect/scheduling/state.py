@@ -24,7 +24,7 @@ from gliderport_prefect.protocol.records import (
     Span,
 )
 from gliderport_prefect.scheduling.classes import ClassRuns, JobClass
-from gliderport_prefect.scheduling.cost import Fleet
+from gliderport_prefect.scheduling.cost import Fleet, use_of
 from gliderport_prefect.scheduling.jobs import JobTable
 from gliderport_prefect.scheduling.queue import WaitingJobs
 from gliderport_prefect.scheduling.sessions import Held, Session
@@ -148,7 +148,7 @@ class CampaignState:
         session = self.sessions.get(settled.session)
         if session is not None:
             session.learn(report)
-        self.fleet.use(settled)
+        self.fleet.use(use_of(settled))
         self.jobs.settle(settled, number)
         self.let_go(settled.session, report.job, attempt=report.attempt)
         self.cancel_wanted.discard(report.job)
