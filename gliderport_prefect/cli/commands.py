@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, _Place] = {
     "retry": _Place("requests:retry", "Run failed jobs again, and nothing else."),
     "collect": _Place("collect:collect", "Write the results tables."),
     "teardown": _Place("teardown:teardown", "Stop all workers of a campaign and remove temporary objects."),
+    "reap": _Place("reap:reap", "End workers that nobody needs any more, of all campaigns."),
     "list": _Place("campaigns:campaigns", "List the campaigns of a bucket."),
 }
 
