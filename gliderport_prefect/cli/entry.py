@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from gliderport_prefect.cli.commands import gliderport
+from gliderport_prefect.cli.credentials import blame_block
 from gliderport_prefect.cli.defects import is_debug, keep_traceback
 from gliderport_prefect.cli.exits import Exit, exit_of_error
-from gliderport_prefect.errors import GliderportError
+from gliderport_prefect.errors import GliderportError, StoreAccessDenied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,10 @@ def run_command(arguments: Sequence[str]) -> int:
 def _invoke(arguments: list[str]) -> int:
     # Not `gliderport.main`, which has its own ideas about broken pipes and Ctrl-C.
     with gliderport.make_context(_NAME, arguments) as context:
-        code = gliderport.invoke(context)
+        try:
+            code = gliderport.invoke(context)
+        except StoreAccessDenied as error:
+            raise blame_block(error, context) from error
         return int(code) if isinstance(code, int) else Exit.SUCCEEDED
 
 

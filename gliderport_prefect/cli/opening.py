@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,15 @@ import click
 from gliderport_prefect.campaign.identity import list_campaigns
 from gliderport_prefect.campaign.replay import read_campaign
 from gliderport_prefect.campaign.runtime import Runtime
+from gliderport_prefect.cli.credentials import (
+    VARIABLE,
+    bucket_of_block,
+    credentials_option,
+    use_credentials,
+    used_credentials,
+)
 from gliderport_prefect.errors import StoreNotFound, UserError
+from gliderport_prefect.lifecycle.plan import Plan, plan_of
 from gliderport_prefect.protocol.ids import parse_campaign_id
 from gliderport_prefect.protocol.keys import CampaignKeys
 from gliderport_prefect.store import open_store
@@ -26,13 +35,19 @@ Command = Any
 
 
 def bucket_option(command: Command) -> Command:
-    """Add `--bucket`."""
+    """Add `--bucket`, and `--credentials`, which may name a bucket, too."""
     return click.option(
         "--bucket",
         metavar="URL",
         envvar="GLIDERPORT_BUCKET",
+        callback=_or_that_of_the_block,
         help="Where the campaign lives: a folder, s3://, gs://, az://.  [env: GLIDERPORT_BUCKET]",
-    )(command)
+    )(credentials_option(command))
+
+
+def _or_that_of_the_block(context: click.Context, option: click.Parameter, value: str | None) -> str | None:  # noqa: PLR0917 - click's signature
+    del context, option
+    return value or bucket_of_block()
 
 
 def json_option(command: Command) -> Command:
@@ -88,10 +103,20 @@ def _newest(store: Store) -> str:
     return newest
 
 
+def plan_to_drive(runtime: Runtime) -> Plan:
+    """Return the campaign's plan, with the credentials of its block for the workers that will be started."""
+    plan = plan_of(runtime)
+    if plan.credentials:
+        use_credentials(plan.credentials)
+    return replace(plan, credentials=used_credentials() or "")
+
+
 def say_command(verb: str, campaign: str, *, bucket: str) -> str:
     """Return the command line that does something with the campaign, to be typed as it is."""
     usual = os.environ.get("GLIDERPORT_BUCKET") or default_bucket()
     named = "" if _as_url(bucket) == _as_url(usual) else f" --bucket {shlex.quote(bucket)}"
+    block = used_credentials()
+    named += f" --credentials {shlex.quote(block)}" if block and block != os.environ.get(VARIABLE) else ""
     return f"gliderport {verb} {campaign}{named}"
 
 

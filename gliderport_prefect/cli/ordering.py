@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gliderport_prefect.cli.credentials import bucket_of_block, use_credentials, used_credentials
 from gliderport_prefect.cli.opening import bucket_option, default_bucket, parse_pairs
 from gliderport_prefect.lifecycle.order import Order
 from gliderport_prefect.lifecycle.prepare import open_submission
@@ -63,7 +64,11 @@ def make_order(written: dict[str, Any]) -> Order:
         workers=written["workers"],
         site_options=_site_options(written),
     )
-    return order if order.bucket else replace(order, bucket=open_submission(order).settings.bucket or default_bucket())
+    settings = None if order.bucket and used_credentials() else open_submission(order).settings
+    if settings is not None and settings.credentials:
+        use_credentials(settings.credentials)
+    bucket = order.bucket or (settings and settings.bucket) or bucket_of_block() or default_bucket()
+    return replace(order, bucket=bucket, credentials=used_credentials())
 
 
 def _job_keys(written: dict[str, Any]) -> dict[str, Any]:

@@ -16,11 +16,10 @@ from gliderport_prefect.campaign.specs import SpecReader
 from gliderport_prefect.cli.driving import Drive
 from gliderport_prefect.cli.exits import Exit
 from gliderport_prefect.cli.jobs import make_selection
-from gliderport_prefect.cli.opening import bucket_option, open_campaign, say_command, states_option
+from gliderport_prefect.cli.opening import bucket_option, open_campaign, plan_to_drive, say_command, states_option
 from gliderport_prefect.errors import UserError
 from gliderport_prefect.lifecycle.claims import is_alive
 from gliderport_prefect.lifecycle.launcher import take_over
-from gliderport_prefect.lifecycle.plan import plan_of
 from gliderport_prefect.protocol.outcomes import TERMINAL_STATES, JobState
 from gliderport_prefect.protocol.records import RequestKind
 from gliderport_prefect.scheduling.state import spans_of
@@ -108,7 +107,7 @@ def retry(
         return Exit.SUCCEEDED
     if no_drive or _is_driven(runtime, since=state.ledger_number):
         return _leave(runtime)
-    return Drive().resume(plan_of(runtime))
+    return Drive().resume(plan_to_drive(runtime))
 
 
 def _retriable(runtime: Runtime, state: CampaignState, *, selection: Selection) -> list[JobName]:
@@ -166,7 +165,7 @@ def _cancel_here(runtime: Runtime, count: int) -> Exit:
     launcher.follow_requests()
     state = launcher.state
     if set(_unfinished(state)) <= state.cancel_wanted:
-        code = Drive().resume(plan_of(runtime))
+        code = Drive().resume(plan_to_drive(runtime))
         return Exit.SUCCEEDED if code in {Exit.CANCELLED, Exit.JOBS_FAILED} else code
     go_on = say_command("resume", runtime.campaign, bucket=runtime.store.url)
     click.echo(f"cancelled {count:,} jobs; {state.jobs.unfinished:,} others are left and nobody drives them: `{go_on}`")

@@ -9,8 +9,7 @@ import click
 
 from gliderport_prefect.cli.driving import Drive
 from gliderport_prefect.cli.launchers import refuse_second_launcher
-from gliderport_prefect.cli.opening import bucket_option, campaign_argument, json_option, open_campaign
-from gliderport_prefect.lifecycle.plan import plan_of
+from gliderport_prefect.cli.opening import bucket_option, campaign_argument, json_option, open_campaign, plan_to_drive
 
 
 @click.command()
@@ -35,7 +34,7 @@ def resume(
     """
     runtime = open_campaign(bucket, campaign)
     refuse_second_launcher(runtime, take_over=take_over)
-    plan = plan_of(runtime)
+    plan = plan_to_drive(runtime)
     if workers is not None:
         plan = replace(plan, launcher=replace(plan.launcher, max_workers=workers))
     return Drive(as_json, results).resume(plan)
