@@ -89,6 +89,7 @@ class Launcher:
         now = self.runtime.clock.monotonic()
         self._listening = ListeningClock(seconds=now, looked_at=now)
         self._hear_all()
+        self.state.jobs.keep_after = self.campaign.launcher.keep_after
         self.inboxes = Inboxes(self.runtime, self.state, self.epoch)
         self.outboxes = Outboxes(self.runtime, self.state)
         self._snapshot_at = self.state.snapshot_number

@@ -76,6 +76,11 @@ class LauncherPolicy:
     budget: float | None = None
     """US dollars; when the workers have cost so much, nothing new is started. None when there is no limit."""
 
+    @property
+    def keep_after(self) -> int | None:
+        """Evictions after which a job runs on kept machines only; none when it never has to."""
+        return self.fallback_preemptions if self.market is MarketPolicy.FALLBACK else None
+
 
 @dataclass(frozen=True)
 class Campaign:

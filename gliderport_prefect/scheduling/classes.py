@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from gliderport_prefect.protocol.records import Run
 from gliderport_prefect.protocol.resources import Resources
+from gliderport_prefect.scheduling.sessions import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gliderport_prefect.protocol.records import SpecChunkHeader
+    from gliderport_prefect.protocol.resources import Offer
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,12 @@ class JobClass:
     """Higher goes first."""
     needs: Resources = field(default_factory=Resources)
     """What the job needs while it runs."""
+    kept: bool = False
+    """Whether it needs a machine that is not taken back."""
+
+    def slots_on(self, offer: Offer) -> int:
+        """Return how many jobs of the class run side by side on an otherwise empty worker; 0 when none may."""
+        return 0 if self.kept and offer.preemptible else side_by_side(offer, self.needs)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 from gliderport_prefect.protocol.ids import AttemptId, attempt_number
-from gliderport_prefect.protocol.outcomes import TERMINAL_STATES, USER_PAID, JobState, Outcome
+from gliderport_prefect.protocol.outcomes import FREE, TERMINAL_STATES, USER_PAID, JobState, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,10 @@ class JobTable:
         self._over = array("H")
         self._records = array("I")
         self._memory: dict[int, int] = {}
+        self._evictions: dict[int, int] = {}
         self._counts = [0] * len(_STATES)
+        self.keep_after: int | None = None
+        """A job that was evicted this many times needs a machine that is kept; none when no job ever does."""
 
     def __len__(self) -> int:
         """Return how many jobs there are."""
@@ -80,9 +83,10 @@ class JobTable:
     def queued_spans(self) -> Iterator[tuple[int, int]]:
         """Yield (first, end) of the runs of consecutive queued jobs, in order; `end` is not queued.
 
-        A job that has memory of its own makes a run of one.
+        A job that is not as its spec says any more makes a run of one.
         """
-        own = sorted(job for job in self._memory if self._states[job] == _QUEUED)
+        changed = {*self._memory, *(job for job in self._evictions if self.needs_kept(job))}
+        own = sorted(job for job in changed if self._states[job] == _QUEUED)
         for found in _QUEUED_RUN.finditer(self._states):
             first, end = found.span()
             for job in own[bisect_left(own, first) : bisect_left(own, end)]:
@@ -102,6 +106,14 @@ class JobTable:
     def losses(self, job: int) -> int:
         """Return on how many lost workers the job was running."""
         return self._losses[job]
+
+    def evictions(self, job: int) -> int:
+        """Return how often the job was preempted or lost with its worker."""
+        return self._evictions.get(job, 0)
+
+    def needs_kept(self, job: int) -> bool:
+        """Say whether the job has been evicted so often that it needs a machine that is kept."""
+        return self.keep_after is not None and self.evictions(job) >= self.keep_after
 
     def last_record(self, job: int) -> int:
         """Return the number of the ledger record with the job's newest settled attempt; 0 when there is none."""
@@ -144,6 +156,8 @@ class JobTable:
         self._settled[job] = min(self._settled[job] + 1, _MOST)
         self._charged[job] = min(self._charged[job] + (outcome in USER_PAID), _MOST)
         self._losses[job] = min(self._losses[job] + (outcome is Outcome.WORKER_LOST), _MOST)
+        if outcome in FREE:
+            self._evictions[job] = self.evictions(job) + 1
         self._records[job] = ledger_number
         if settled.memory_bytes is not None:
             self._memory[job] = settled.memory_bytes
@@ -152,15 +166,18 @@ class JobTable:
     def requeue(self, job: int) -> None:
         """Queue an ended job again with fresh retries."""
         self._charged[job] = self._losses[job] = 0
+        self._evictions.pop(job, None)
         self.move(job, JobState.QUEUED)
 
     # --- snapshots ----------------------------------------------------------------------------------------------
 
     def pack(self) -> dict[str, Any]:
         """Return the table as JSON values, as the ledger tells it: of an assigned job only the inboxes tell."""
-        columns = {name: _pack(bytes(column)) for name, column in self._columns()}
+        columns: dict[str, Any] = {name: _pack(bytes(column)) for name, column in self._columns()}
         columns["states"] = _pack(bytes(self._states).translate(_ASSIGNED_AS_QUEUED))
-        return {**columns, "memory": {str(job): size for job, size in self._memory.items()}}
+        for name, found in (("memory", self._memory), ("evictions", self._evictions)):
+            columns[name] = {str(job): count for job, count in found.items()}
+        return columns
 
     def unpack(self, packed: dict[str, Any]) -> None:
         """Fill this empty table from what `pack` returned."""
@@ -169,6 +186,8 @@ class JobTable:
             if isinstance(column, array):
                 column.frombytes(_unpack(packed[name]))
         self._memory = {int(job): size for job, size in packed["memory"].items()}
+        # A snapshot of an older launcher has no evictions.
+        self._evictions = {int(job): count for job, count in packed.get("evictions", {}).items()}
         self._counts = [self._states.count(code) for code in range(len(_STATES))]
 
     def _columns(self) -> tuple[tuple[str, bytearray | array[int]], ...]:

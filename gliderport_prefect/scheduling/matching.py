@@ -10,14 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gliderport_prefect.scheduling.sessions import Session, side_by_side
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from gliderport_prefect.protocol.ids import AttemptId
-    from gliderport_prefect.protocol.resources import Resources
     from gliderport_prefect.scheduling.queue import WaitingJobs
+    from gliderport_prefect.scheduling.sessions import Session
 
 _HORIZON_SECONDS = 4.0
 """A session's queue is filled for about this long."""
@@ -49,7 +47,7 @@ def decide_assignments(waiting: WaitingJobs, sessions: Iterable[Session]) -> lis
     loads = {each.id: each.load for each in open_sessions}
     given: dict[str, list[int]] = {}
     for kind, count in waiting.demand():
-        able = [(each, slots) for each in open_sessions if (slots := side_by_side(each.offer, kind.needs))]
+        able = [(each, slots) for each in open_sessions if (slots := kind.slots_on(each.offer))]
         left, left_slots = count, sum(slots for _, slots in able)
         there = sum(loads[each.id] * slots for each, slots in able)
         for session, slots in able:
@@ -117,6 +115,6 @@ def _spare(session: Session, *, most: int) -> list[Recall]:
 
 
 def _fits_elsewhere(recall: Recall, sessions: Sequence[Session]) -> bool:
-    needs: Resources = recall.session.held[recall.job].needs
+    held = recall.session.held[recall.job]
     others = (each for each in sessions if each is not recall.session and each.is_open and each.load < 1)
-    return any(each.offer.fits(needs) for each in others)
+    return any(each.offer.fits(held.needs) and not (held.kept and each.offer.preemptible) for each in others)

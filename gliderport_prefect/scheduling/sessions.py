@@ -39,6 +39,8 @@ class Held:
     """Launcher's monotonic clock when it learned of the start, in seconds; none before it has."""
     recalled: bool = False
     """Whether it has been asked back."""
+    kept: bool = False
+    """Whether it needs a machine that is not taken back."""
 
     @property
     def started(self) -> bool:

@@ -95,16 +95,18 @@ class CampaignState:
         """Fill the queue from the table: after a replay, which leaves it behind, or after many jobs were cancelled."""
         self.waiting = WaitingJobs(lambda job: self.jobs.state(job) is JobState.QUEUED)
         for first, end in self.jobs.queued_spans():
-            if self.jobs.memory_bytes(first) is not None:
+            if self.class_of(first) != self.classes.class_of(first):
                 self.waiting.push(first, self.class_of(first))
                 continue
             for start, count, kind in self.classes.split(first, end):
                 self.waiting.add_range(start, count, kind=kind)
 
     def class_of(self, job: int) -> JobClass:
-        """Return what the job needs now: its spec's class, with more memory if it ran out of it."""
+        """Return what the job needs now: its spec's class, with more if it ran out of memory or was evicted often."""
         kind, memory_bytes = self.classes.class_of(job), self.jobs.memory_bytes(job)
-        return kind if memory_bytes is None else replace(kind, needs=replace(kind.needs, memory_bytes=memory_bytes))
+        if memory_bytes is not None:
+            kind = replace(kind, needs=replace(kind.needs, memory_bytes=memory_bytes))
+        return replace(kind, kept=True) if self.jobs.needs_kept(job) else kind
 
     # --- the ledger ---------------------------------------------------------------------------------------------
 
@@ -138,8 +140,8 @@ class CampaignState:
         if session is None or self.jobs.has_ended(each.job):
             return
         if not session.has(each.job, each.attempt):  # the inbox that brought it is read after the ledger
-            needs = self.class_of(each.job).needs
-            self._hold(session, each.job, held=Held(each.attempt, needs, inbox_number=0))
+            kind = self.class_of(each.job)
+            self._hold(session, each.job, held=Held(each.attempt, kind.needs, inbox_number=0, kept=kind.kept))
         session.held[each.job].started_at = now
         self.jobs.move(each.job, JobState.RUNNING)
 
@@ -227,7 +229,8 @@ class CampaignState:
         if each.memory_bytes is not None:
             needs = replace(needs, memory_bytes=each.memory_bytes)
         started_at = session.held[job].started_at if session.has(job, each.attempt) else None
-        self._hold(session, job, held=Held(each.attempt, needs, inbox_number=number, started_at=started_at))
+        kept = self.jobs.needs_kept(job)
+        self._hold(session, job, held=Held(each.attempt, needs, inbox_number=number, started_at=started_at, kept=kept))
         if self.jobs.state(job) is JobState.QUEUED:
             self.jobs.move(job, JobState.ASSIGNED)
 

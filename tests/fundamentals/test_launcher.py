@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from gliderport_prefect.campaign.replay import write_snapshot
 from gliderport_prefect.campaign.requests import append_request, is_answered
 from gliderport_prefect.errors import StoreUnreachable
 from gliderport_prefect.lifecycle.launcher import Launcher
 from gliderport_prefect.protocol.ids import JobNumber, SessionId
+from gliderport_prefect.protocol.machines import MarketPolicy
 from gliderport_prefect.protocol.outcomes import JobState, Outcome
 from gliderport_prefect.protocol.records import Assignment, AttemptRef, AttemptReport, LauncherPolicy, RequestKind, Span
 from gliderport_prefect.protocol.resources import Offer, Resources
@@ -26,9 +28,14 @@ def bucket() -> Bucket:
 
 
 def add_worker(
-    bucket: Bucket, name: str = "worker-0001", *, cpus: float = 1, memory_bytes: int = GIB
+    bucket: Bucket,
+    name: str = "worker-0001",
+    *,
+    cpus: float = 1,
+    memory_bytes: int = GIB,
+    preemptible: bool = False,
 ) -> SimulatedWorker:
-    offer = Offer(cpus=cpus, memory_bytes=memory_bytes, disk_bytes=GIB)
+    offer = Offer(cpus=cpus, memory_bytes=memory_bytes, disk_bytes=GIB, preemptible=preemptible)
     worker = SimulatedWorker(bucket.runtime(), name, offer)
     worker.say_hello()
     return worker
@@ -294,6 +301,32 @@ def test_results_written_before_a_worker_died_count(bucket: Bucket) -> None:
     worker, launcher = add_worker(bucket), bucket.take_over()
     turn(launcher, worker)
     launcher.settle({worker.session: "gone"})
+    assert states(launcher) == [JobState.SUCCEEDED]
+
+
+@pytest.mark.parametrize("market", [MarketPolicy.FALLBACK, MarketPolicy.SPOT])
+def test_a_job_that_was_evicted_often_goes_to_a_kept_machine_only(market: MarketPolicy) -> None:
+    bucket = Bucket()
+    bucket.begin(LauncherPolicy(market=market, fallback_preemptions=2))
+    bucket.submit(job_specs(1))
+    launcher = bucket.take_over()
+    evicted = add_worker(bucket, "worker-0001", preemptible=True)
+    evicted.run = lambda assignment: report_of(assignment, Outcome.PREEMPTED)
+    turn(launcher, evicted)
+    evicted.run = run_on
+    turn(launcher, evicted)
+    launcher.settle({})
+    launcher.settle({evicted.session: "the machine is gone"})
+    assert launcher.state.jobs.evictions(0) == 2
+    spot = add_worker(bucket, "worker-0002", preemptible=True)
+    write_snapshot(launcher.runtime, launcher.state)
+    launcher = bucket.take_over()
+    turn(launcher, spot)
+    launcher.settle({})
+    runs_on_spot = market is MarketPolicy.SPOT
+    assert states(launcher) == [JobState.SUCCEEDED if runs_on_spot else JobState.QUEUED]
+    turn(launcher, add_worker(bucket, "worker-0003"))
+    launcher.settle({})
     assert states(launcher) == [JobState.SUCCEEDED]
 
 

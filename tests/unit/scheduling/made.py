@@ -17,9 +17,11 @@ def hello(offer: Offer | None = None, *, name: str = "worker-0001") -> Hello:
     return Hello(WorkerName(name), offered, "host", 1, "", "0", "3.11", "test")
 
 
-def session(name: str = "worker-0001", *, cpus: float = 1, holds: int = 0, needs: Resources = ONE) -> Session:
+def session(
+    name: str = "worker-0001", *, cpus: float = 1, holds: int = 0, needs: Resources = ONE, preemptible: bool = False
+) -> Session:
     """Return a session that has that many jobs, numbered downwards from -1, none of them started."""
-    offer = Offer(cpus=cpus, memory_bytes=GIB, disk_bytes=GIB)
+    offer = Offer(cpus=cpus, memory_bytes=GIB, disk_bytes=GIB, preemptible=preemptible)
     made = Session(SessionId(f"{name}.aa"), hello(offer, name=name), heard_at=0)
     for job in range(holds):
         made.hold(-1 - job, Held(attempt_id(1, 1), needs, inbox_number=1))

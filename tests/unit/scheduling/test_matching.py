@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -174,3 +175,25 @@ def test_a_draining_session_makes_no_room() -> None:
     leaving = session("b")
     leaving.draining = True
     assert decide_recalls([session("a", holds=5), leaving]) == []
+
+
+# --- machines that are kept -------------------------------------------------------------------------------------
+
+
+def test_a_job_that_needs_a_kept_machine_waits_for_one() -> None:
+    queue, spot, kept = waiting(1, JobClass(kept=True)), session("spot", preemptible=True), session("kept")
+    assert given_to(queue, spot) == {}
+    assert given_to(queue, spot, kept) == {"kept": [0]}
+
+
+def test_a_kept_machine_runs_everything() -> None:
+    assert given_to(waiting(1), session("kept")) == {"kept": [0]}
+
+
+@pytest.mark.parametrize(("preemptible", "count"), [(True, 0), (False, 1)])
+def test_a_job_that_needs_a_kept_machine_is_asked_back_for_another_only(*, preemptible: bool, count: int) -> None:
+    busy, idle = session("busy", holds=2), session("idle", preemptible=preemptible)
+    busy.job_seconds = 60
+    for held in busy.held.values():
+        held.kept = True
+    assert len(decide_recalls([busy, idle])) == count
