@@ -37,7 +37,8 @@ hypothesis.settings.load_profile("shared machine")
 pytest_plugins = ["tests.s3server"]
 
 # Features whose servers are costly to start: all their tests run in one process, so that one server is started.
-_ONE_PROCESS_EACH = ("s3", "prefect")
+# A test that needs several goes with the costliest.
+_ONE_PROCESS_EACH = ("skypilot", "s3", "prefect")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,6 +50,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a costly server together."""
     for item in items:
-        for feature in _ONE_PROCESS_EACH:
-            if item.get_closest_marker(feature):
-                item.add_marker(pytest.mark.xdist_group(feature))
+        needed = (feature for feature in _ONE_PROCESS_EACH if item.get_closest_marker(feature))
+        if costliest := next(needed, None):
+            item.add_marker(pytest.mark.xdist_group(costliest))
