@@ -6,6 +6,9 @@ retried run goes on from there.
 
 from __future__ import annotations
 
+import os
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -18,10 +21,12 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from gliderport_prefect.artifacts import ProgressArtifact, say_result, show_logs, show_summary
-from gliderport_prefect.errors import GliderportError
+from gliderport_prefect.blocks import use_block
+from gliderport_prefect.errors import GliderportError, UserError
 from gliderport_prefect.lifecycle.collect import Collected
 from gliderport_prefect.lifecycle.order import Order
 from gliderport_prefect.lifecycle.plan import Plan, open_runtime, plan_of
+from gliderport_prefect.lifecycle.prepare import open_submission
 from gliderport_prefect.lifecycle.run import run_campaign
 from gliderport_prefect.lifecycle.teardown import teardown
 from gliderport_prefect.protocol.ids import MAX_ID_LENGTH, CampaignId
@@ -37,6 +42,7 @@ _Bucket = Annotated[str, Field(pattern=r"^(/|~/|[a-z][a-z0-9]*://)")]
 _Id = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._=@+-]*)?$", max_length=MAX_ID_LENGTH)]
 _Count = Annotated[int, Field(ge=1)]
 _Dollars = Annotated[float, Field(gt=0)]
+_Block = Annotated[str, Field(pattern=r"^([a-z0-9-]+/[^/]+)?$")]
 _NOTHING: dict[str, Any] = {}
 
 
@@ -44,7 +50,11 @@ def end_workers(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None: 
     """End the workers of a cancelled run. Prefect calls this in another process than the flow's."""
     given = flow_run.parameters
     campaign = campaign_of(given.get("campaign"), flow_run.id)
-    ended = teardown(plan_of(open_runtime(Plan(CampaignId(campaign), given["bucket"]))))
+    order = Order(given["bucket"], source=given.get("source") or None, credentials=given.get("credentials") or None)
+    with suppress(UserError):  # the source may be gone by now
+        order = replace(order, credentials=find_credentials(order))
+    with _credentials(order.credentials):
+        ended = teardown(plan_of(open_runtime(Plan(CampaignId(campaign), order.bucket))))
     flow_run_logger(flow_run, flow).info("ended %d workers of campaign %s", ended, campaign)
 
 
@@ -64,6 +74,7 @@ def campaign(  # noqa: PLR0913 - the fields of the form
     command: str = "",
     each: str = "",
     campaign: _Id = "",
+    credentials: _Block = "",
     workers: _Count | None = None,
     budget: _Dollars | None = None,
     job: dict[str, Any] = _NOTHING,
@@ -81,6 +92,8 @@ def campaign(  # noqa: PLR0913 - the fields of the form
         command: A command with placeholders such as {input}; it makes one job for each row of the table.
         each: The table (CSV, TSV or JSONL), or a range such as 0..999, whose integers are {n}.
         campaign: Id of the campaign; made from the id of the flow run when not given.
+        credentials: The Prefect block that opens the bucket, as type and name: aws-credentials/lab. Its name is all
+            that is stored. Without one, the environment of the Prefect worker does, or the role of its machine.
         workers: Most workers at a time.
         budget: US dollars; when the workers have cost so much, nothing new is started. Of a campaign that exists, what
             it may cost from now on.
@@ -93,15 +106,30 @@ def campaign(  # noqa: PLR0913 - the fields of the form
         source=source or None,
         command=command or None,
         each=each or None,
+        credentials=credentials or None,
         workers=workers,
         budget=budget,
         job=job,
     )
     try:
         with show_logs(run_id):
-            return _run(order)
+            order = replace(order, credentials=find_credentials(order) or None)
+            with _credentials(order.credentials):
+                return _run(order)
     except GliderportError as error:
         return Failed(message=str(error))
+
+
+def find_credentials(order: Order) -> str:
+    """Return the block that the order, the Prefect worker's environment or the campaign file names; empty if none."""
+    named = order.credentials or os.environ.get("GLIDERPORT_CREDENTIALS")
+    if named is None and order.source is not None:
+        named = open_submission(order).settings.credentials
+    return named or ""
+
+
+def _credentials(block: str | None) -> AbstractContextManager[object]:
+    return use_block(block) if block else nullcontext()
 
 
 def _run(order: Order) -> State[Collected]:

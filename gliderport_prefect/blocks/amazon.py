@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from prefect_aws import AwsCredentials, MinIOCredentials
+from prefect_aws import AwsCredentials, MinIOCredentials, S3Bucket
 
 from gliderport_prefect.blocks.opened import OpenedBlock, join_url, plain
 from gliderport_prefect.errors import UserError
 
 if TYPE_CHECKING:
-    from prefect_aws import S3Bucket
     from prefect_aws.client_parameters import AwsClientParameters
 
 # Where else a key could come from, of another source than the block.
@@ -28,7 +27,15 @@ _SESSION_SECONDS = 3600
 """How long a role is assumed when the block does not say."""
 
 
-def open_credentials(block: AwsCredentials | MinIOCredentials) -> OpenedBlock:
+def open_block(block: AwsCredentials | MinIOCredentials | S3Bucket) -> OpenedBlock:
+    """Return the variables of the keys that the block has, and the bucket if it is one."""
+    if isinstance(block, S3Bucket):
+        url = join_url("s3", block.bucket_name, folder=block.bucket_folder)
+        return replace(_open_credentials(block.credentials), bucket=url)
+    return _open_credentials(block)
+
+
+def _open_credentials(block: AwsCredentials | MinIOCredentials) -> OpenedBlock:
     """Return the variables of a block of keys; one that holds none leaves what is there."""
     if isinstance(block, MinIOCredentials):
         opened = _keys(block.minio_root_user, plain(block.minio_root_password))
@@ -40,12 +47,6 @@ def open_credentials(block: AwsCredentials | MinIOCredentials) -> OpenedBlock:
         opened = OpenedBlock({**_OTHERS, "AWS_PROFILE": block.profile_name} if block.profile_name else {})
     place = _place(block.aws_client_parameters, region=block.region_name)
     return replace(opened, variables={**opened.variables, **place})
-
-
-def open_bucket(block: S3Bucket) -> OpenedBlock:
-    """Return the bucket and the variables of the credentials in it."""
-    opened = open_credentials(block.credentials)
-    return replace(opened, bucket=join_url("s3", block.bucket_name, folder=block.bucket_folder))
 
 
 def _keys(key: str, secret: str, *, token: str | None = None) -> OpenedBlock:

@@ -23,7 +23,16 @@ _OTHERS: dict[str, str | None] = dict.fromkeys(
 _USUAL_SUFFIX = "core.windows.net"
 
 
-def open_credentials(block: Any) -> OpenedBlock:  # noqa: ANN401 - of a package that may not be there
+def open_block(block: Any) -> OpenedBlock:  # noqa: ANN401 - of a package that may not be there
+    """Return the variables of the account that the block names, and the container if it is one."""
+    inner = getattr(block, "credentials", None)
+    if inner is None:
+        return _open_credentials(block)
+    url = join_url("az", block.container_name, folder=block.base_folder)
+    return replace(_open_credentials(inner), bucket=url)
+
+
+def _open_credentials(block: Any) -> OpenedBlock:  # noqa: ANN401 - the same
     """Return the variables of a storage account, by connection string or by URL."""
     if block.connection_string is not None:
         return OpenedBlock(_read_connection(plain(block.connection_string)))
@@ -32,12 +41,6 @@ def open_credentials(block: Any) -> OpenedBlock:  # noqa: ANN401 - of a package 
         return OpenedBlock(account)
     principal = {"AZURE_CLIENT_ID": block.client_id, "AZURE_TENANT_ID": block.tenant_id}
     return OpenedBlock({**_OTHERS, **account, **principal, "AZURE_CLIENT_SECRET": plain(block.client_secret)})
-
-
-def open_bucket(block: Any) -> OpenedBlock:  # noqa: ANN401 - the same
-    """Return the container and the variables of the credentials in it."""
-    url = join_url("az", block.container_name, folder=block.base_folder)
-    return replace(open_credentials(block.credentials), bucket=url)
 
 
 def _read_connection(text: str) -> dict[str, str | None]:

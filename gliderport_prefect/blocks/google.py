@@ -16,7 +16,15 @@ _OTHERS: dict[str, str | None] = dict.fromkeys(
 )
 
 
-def open_credentials(block: Any) -> OpenedBlock:  # noqa: ANN401 - of a package that may not be there
+def open_block(block: Any) -> OpenedBlock:  # noqa: ANN401 - of a package that may not be there
+    """Return the variables of the service account that the block has, and the bucket if it is one."""
+    inner = getattr(block, "gcp_credentials", None)
+    if inner is None:
+        return _open_credentials(block)
+    return replace(_open_credentials(inner), bucket=join_url("gs", block.bucket, folder=block.bucket_folder))
+
+
+def _open_credentials(block: Any) -> OpenedBlock:  # noqa: ANN401 - the same
     """Return the variables of a service account; a block without one leaves what is there."""
     if block.service_account_info is not None:
         content = json.dumps(block.service_account_info.get_secret_value())
@@ -24,10 +32,3 @@ def open_credentials(block: Any) -> OpenedBlock:  # noqa: ANN401 - of a package 
     if block.service_account_file is not None:
         return OpenedBlock({**_OTHERS, "GOOGLE_APPLICATION_CREDENTIALS": str(block.service_account_file)})
     return OpenedBlock()
-
-
-def open_bucket(block: Any) -> OpenedBlock:  # noqa: ANN401 - the same
-    """Return the bucket and the variables of the credentials in it."""
-    return replace(
-        open_credentials(block.gcp_credentials), bucket=join_url("gs", block.bucket, folder=block.bucket_folder)
-    )

@@ -10,25 +10,19 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from pydantic import ValidationError
 
-from gliderport_prefect.blocks import amazon, azure, google
 from gliderport_prefect.errors import UserError
 from gliderport_prefect.protocol.notation import unknown_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gliderport_prefect.blocks.opened import OpenedBlock
 
 _KEY = "credentials"
-_KINDS: dict[str, tuple[str, Callable[[Any], OpenedBlock]]] = {
-    "aws-credentials": ("prefect_aws", amazon.open_credentials),
-    "minio-credentials": ("prefect_aws", amazon.open_credentials),
-    "s3-bucket": ("prefect_aws", amazon.open_bucket),
-    "gcp-credentials": ("prefect_gcp", google.open_credentials),
-    "gcs-bucket": ("prefect_gcp", google.open_bucket),
-    "azure-blob-storage-credentials": ("prefect_azure", azure.open_credentials),
-    "azure-blob-storage-container": ("prefect_azure", azure.open_bucket),
+_KINDS = {
+    **dict.fromkeys(("aws-credentials", "minio-credentials", "s3-bucket"), ("prefect_aws", "amazon")),
+    **dict.fromkeys(("gcp-credentials", "gcs-bucket"), ("prefect_gcp", "google")),
+    **dict.fromkeys(("azure-blob-storage-credentials", "azure-blob-storage-container"), ("prefect_azure", "azure")),
 }
+"""Types of blocks: the package that has them, and the module here that reads them; imported when one is named."""
 
 
 def open_block(reference: str) -> OpenedBlock:
@@ -48,10 +42,10 @@ def open_block(reference: str) -> OpenedBlock:
     if slug not in _KINDS:
         hint = unknown_key(slug, _KINDS, key=_KEY).hint
         raise UserError(f"{slug!r} is no type of block that opens a bucket", key=_KEY, hint=hint)
-    package, read = _KINDS[slug]
+    package, reader = _KINDS[slug]
     _import_package(package, slug)
     try:
-        return read(_load(reference))
+        return import_module(f"gliderport_prefect.blocks.{reader}").open_block(_load(reference))
     except UserError as error:
         raise UserError(f"block {reference}: {error.message}", key=error.key, hint=error.hint) from error
 

@@ -55,7 +55,17 @@ def test_the_deployment_explains_itself_and_each_of_its_parameters(prefect: Pref
     parameters = deployment["parameter_openapi_schema"]["properties"]
     assert deployment["description"].startswith("Run a campaign of independent jobs")
     assert deployment["tags"] == ["gliderport"]
-    assert list(parameters) == ["bucket", "source", "command", "each", "campaign", "workers", "job"]
+    assert list(parameters) == [
+        "bucket",
+        "source",
+        "command",
+        "each",
+        "campaign",
+        "credentials",
+        "workers",
+        "budget",
+        "job",
+    ]
     assert all(each["description"] for each in parameters.values())
 
 
