@@ -580,6 +580,8 @@ class LedgerRecord:
     """What has changed of the workers' machines."""
     budget: float | None = None
     """US dollars that the campaign may cost from now on; none leaves it as it was."""
+    torn_down: bool = False
+    """Last record of its epoch: its workers were ended, and nobody drives the campaign until the next fence."""
 
 
 class RequestKind(str, Enum):

@@ -67,6 +67,8 @@ class CampaignState:
     """Chunks of specs in this fold."""
     said_finished: bool = False
     """Whether the newest ledger record says that the campaign is over."""
+    is_torn_down: bool = False
+    """Whether the newest ledger record says that the workers were ended, so that nobody drives the campaign."""
     snapshot_number: int = 0
     """Ledger number of the snapshot that this fold began with."""
     waiting: WaitingJobs = field(init=False)
@@ -132,7 +134,7 @@ class CampaignState:
         self.floor.update(record.floor)
         self.requests_read = max(self.requests_read, record.requests_read)
         self.budget = self.budget if record.budget is None else record.budget
-        self.said_finished = record.finished
+        self.said_finished, self.is_torn_down = record.finished, record.torn_down
 
     def _start(self, each: SessionAttempt, *, now: float) -> None:
         self.jobs.note_try(each.job, each.attempt)
@@ -289,6 +291,7 @@ class CampaignState:
             "epoch": self.epoch,
             "ledger_number": self.ledger_number,
             "finished": self.said_finished,
+            "torn_down": self.is_torn_down,
             "classes": codec.to_wire(list(self.classes.runs())),
             "chunks": self.chunks,
         }
@@ -307,6 +310,7 @@ class CampaignState:
         self.epoch, self.ledger_number = packed["epoch"], packed["ledger_number"]
         self.snapshot_number = self.ledger_number
         self.said_finished, self.chunks = packed["finished"], packed["chunks"]
+        self.is_torn_down = packed.get("torn_down", False)  # a snapshot of an older version has none
         for run in packed["classes"]:
             self.classes.add(codec.from_wire(Run, run))
         for each in packed["running"]:
