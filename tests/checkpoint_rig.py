@@ -13,6 +13,8 @@ from vm_worker.checkpoint_restore import Restored, restore
 from vm_worker.checkpoint_save import Saver, Writer
 from vm_worker.checkpoint_shelf import Shelf
 
+State = dict[str, str]
+"""A folder as `look` tells it."""
 KEYS = CampaignKeys(CampaignId("test"))
 JOB = JobId("fit")
 
@@ -39,7 +41,7 @@ class Machine:
         saver = Saver(shelf, writer, began_with=None if restored is None else restored.shelved)
         return Run(self, home / "state", saver, restored)
 
-    def read(self) -> dict[str, str] | None:
+    def read(self) -> State | None:
         """Return what an attempt that begins now finds; none when there is no checkpoint."""
         home = self.disk / "reader"
         (home / "state").mkdir(parents=True, exist_ok=True)
@@ -56,8 +58,12 @@ class Machine:
 
     def set_time(self, path: Path) -> None:
         """Let the file have been written at a moment of its own, long ago, so that nobody need wait for a tick."""
+        os.utime(path, ns=(0, 1_000_000_000 * self.tell_moment()))
+
+    def tell_moment(self) -> int:
+        """Return a number that was not returned before."""
         self._times += 1
-        os.utime(path, ns=(0, 1_000_000_000 * self._times))
+        return self._times
 
 
 @dataclass
@@ -77,14 +83,14 @@ class Run:
             self.machine.set_time(path)
             path.rename(self.folder / name)
 
-    def look(self) -> dict[str, str]:
+    def look(self) -> State:
         """Return what the folder holds."""
         return look(self.folder)
 
 
-def look(folder: Path) -> dict[str, str]:
+def look(folder: Path) -> State:
     """Return the files of a folder, links as what they say, empty folders as such."""
-    found: dict[str, str] = {}
+    found: State = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_symlink():
