@@ -128,7 +128,7 @@ class Drive:
             return code
         click.echo(f"campaign {collected.campaign}: {say_counts(counts)}")
         if self._standing is not None and not self._standing.cost.is_free:
-            click.echo(f"cost: {say_cost(self._standing.cost)}")
+            click.echo(f"cost so far: {say_cost(self._standing.cost)}")
         for place in collected.results:
             click.echo(f"results: {say_place(place)}")
         if code is Exit.JOBS_FAILED and self.plan is not None:

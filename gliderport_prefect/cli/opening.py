@@ -24,6 +24,7 @@ from gliderport_prefect.errors import StoreNotFound, UserError
 from gliderport_prefect.lifecycle.plan import Plan, plan_of
 from gliderport_prefect.protocol.ids import parse_campaign_id
 from gliderport_prefect.protocol.keys import CampaignKeys
+from gliderport_prefect.protocol.quantities import parse_dollars
 from gliderport_prefect.store import open_store
 
 if TYPE_CHECKING:
@@ -32,6 +33,24 @@ if TYPE_CHECKING:
     from gliderport_prefect.store import Store
 
 Command = Any
+
+
+class _Dollars(click.ParamType):
+    """An amount of US dollars above 0."""
+
+    name = "dollars"
+
+    def convert(  # noqa: PLR0917 - click's signature
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the amount."""
+        try:
+            return parse_dollars(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DOLLARS = _Dollars()
 
 
 def bucket_option(command: Command) -> Command:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gliderport_prefect.cli.credentials import bucket_of_block, use_credentials, used_credentials
-from gliderport_prefect.cli.opening import bucket_option, default_bucket, parse_pairs
+from gliderport_prefect.cli.opening import DOLLARS, bucket_option, default_bucket, parse_pairs
 from gliderport_prefect.lifecycle.order import Order
 from gliderport_prefect.lifecycle.prepare import open_submission
 from gliderport_prefect.protocol.quantities import parse_size
@@ -21,6 +21,7 @@ _OPTIONS = (
     click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Most workers at a time.  [default: 1]"),
     click.option("--worker-cpus", type=float, metavar="N", help="CPU cores of each worker.  [default: an equal share]"),
     click.option("--worker-memory", metavar="SIZE", help="Memory of each worker.  [default: an equal share]"),
+    click.option("--budget", type=DOLLARS, metavar="DOLLARS", help="Start nothing new once it has cost so much."),
     click.option("--id", "job_id", metavar="TEMPLATE", help="Id of each row's job, such as 'fit-{alpha}'."),
     click.option("--cpus", type=float, metavar="N", help="CPU cores of each job.  [default: 1]"),
     click.option("--memory", metavar="SIZE", help="Memory of each job, such as 4GiB; enforced."),
@@ -62,6 +63,7 @@ def make_order(written: dict[str, Any]) -> Order:
         job_id=written["job_id"],
         job=_job_keys(written),
         workers=written["workers"],
+        budget=written["budget"],
         site_options=_site_options(written),
     )
     settings = None if order.bucket and used_credentials() else open_submission(order).settings

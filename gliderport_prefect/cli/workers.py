@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gliderport_prefect.board.workers import WorkerRow
 
+_REASON_SHOWN = 160
 _ALWAYS = ("worker", "state", "for", "running", "queued")
 """Columns that are shown whatever they say; the others are left out when they say nothing of any worker."""
 
@@ -70,5 +71,11 @@ def _cells(row: WorkerRow) -> dict[str, object]:
         "recoveries": row.recoveries or None,
         "price": say_price(row.price_per_hour) if is_paid else None,
         "cost": say_dollars(row.cost) if is_paid else None,
-        "reason": row.reason,
+        "reason": _first_line(row.reason),
     }
+
+
+def _first_line(reason: str) -> str:
+    """Return what fits into a table; the JSON document has all of it."""
+    line = reason.partition("\n")[0]
+    return line if len(line) <= _REASON_SHOWN else f"{line[:_REASON_SHOWN]} …"

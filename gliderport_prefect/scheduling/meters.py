@@ -10,14 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gliderport_prefect.protocol import codec
 from gliderport_prefect.protocol.machines import Market, WorkerState
 from gliderport_prefect.protocol.records import Sighting
-
-if TYPE_CHECKING:
-    from gliderport_prefect.protocol.machines import Machine
 
 
 @dataclass
@@ -30,6 +27,8 @@ class Stretch:
     """How its machine is paid for."""
     price_per_hour: float | None
     """US dollars; none when the site does not know it."""
+    recoveries: int = 0
+    """How often its site had brought it up again by then."""
     up_seconds: float = 0.0
     """For how long the machine was up, until the worker's newest sighting."""
     used_seconds: float = 0.0
@@ -73,8 +72,8 @@ class Meter:
             self.state_since = moment
         self.newest, self.at = sighting, moment
         if _is_up(sighting):
-            same_machine = before is not None and before.recoveries == sighting.recoveries
-            self._continue_at(sighting.machine, record=record, same_machine=same_machine)
+            machine = sighting.machine
+            self._continue(Stretch(record, machine.market, machine.price_per_hour, sighting.recoveries))
 
     def use(self, seconds: float, *, is_wasted: bool) -> None:
         """Note that an attempt had all of it for so long, or part of it for longer."""
@@ -93,18 +92,23 @@ class Meter:
         begun = [each for each in self.stretches if each.record <= record]
         return begun[-1] if begun else next(iter(self.stretches), None)
 
-    def _continue_at(self, machine: Machine, *, record: int, same_machine: bool) -> None:
-        last = self.stretches[-1] if self.stretches else None
-        rate = (machine.market, machine.price_per_hour)
-        if last is not None and (last.market, last.price_per_hour) == rate:
+    def _continue(self, coming: Stretch) -> None:
+        """Go on with the last stretch if the coming one is at the same price, else begin the coming one."""
+        if not self.stretches:
+            coming.used_seconds, coming.wasted_seconds = self.early.used_seconds, self.early.wasted_seconds
+            self.stretches.append(coming)
             return
-        if last is not None and last.price_per_hour is None and same_machine:
-            last.market, last.price_per_hour = rate  # a site may know the price some time after the machine is up
-            return
-        first = Stretch(record, *rate)
-        if last is None:
-            first.used_seconds, first.wasted_seconds = self.early.used_seconds, self.early.wasted_seconds
-        self.stretches.append(first)
+        last = self.stretches[-1]
+        if last.price_per_hour is None and last.recoveries == coming.recoveries:
+            # A site may know the price only some time after the machine is up.
+            last.market, last.price_per_hour = coming.market, coming.price_per_hour
+        elif last.price_per_hour is None or (last.market, last.price_per_hour) != (
+            coming.market,
+            coming.price_per_hour,
+        ):
+            self.stretches.append(coming)
+        else:
+            last.recoveries = coming.recoveries
 
     # --- snapshots ----------------------------------------------------------------------------------------------
 
@@ -142,10 +146,9 @@ def _moment(text: str) -> float | None:
 def _pack(stretch: Stretch) -> list[Any]:
     market = None if stretch.market is None else stretch.market.value
     seconds = [stretch.up_seconds, stretch.used_seconds, stretch.wasted_seconds]
-    return [stretch.record, market, stretch.price_per_hour, *seconds]
+    return [stretch.record, market, stretch.price_per_hour, stretch.recoveries, *seconds]
 
 
 def _unpack(packed: list[Any]) -> Stretch:
-    record, market, price_per_hour, up_seconds, used_seconds, wasted_seconds = packed
-    paid = None if market is None else Market(market)
-    return Stretch(record, paid, price_per_hour, up_seconds, used_seconds, wasted_seconds)
+    record, market, *others = packed
+    return Stretch(record, None if market is None else Market(market), *others)

@@ -56,7 +56,8 @@ def _derive(looked: Sighting, known: Sighting | None, *, now: float) -> Sighting
 
 def _complete(looked: Sighting, known: Sighting) -> Machine:
     """Return the machine with what the site said of it before and does not say now."""
-    if looked.recoveries != known.recoveries or known.state is WorkerState.RECOVERING:
+    has_recovered = WorkerState.RECOVERING in {known.state, looked.state} and known.state is not looked.state
+    if has_recovered or looked.recoveries != known.recoveries:
         return looked.machine
     said = {each.name: getattr(looked.machine, each.name) for each in fields(Machine)}
     return replace(known.machine, **{name: value for name, value in said.items() if value not in {"", None}})
