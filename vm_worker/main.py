@@ -18,7 +18,7 @@ from vm_worker.logbook import note_defect, open_logbook
 from vm_worker.machine import Given
 from vm_worker.notices_http import DEFAULT_ADDRESS
 from vm_worker.notices_watch import CHOICES, NoticeSource
-from vm_worker.worker import Orders, work
+from vm_worker.shift import Orders, work
 
 _NOTICES = "GLIDERPORT_NOTICES"
 _PREEMPTIBLE = "GLIDERPORT_PREEMPTIBLE"

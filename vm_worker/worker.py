@@ -12,117 +12,38 @@ outbox         tells what happened
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-from gliderport_prefect.protocol.ids import CampaignId, WorkerName
-from gliderport_prefect.protocol.keys import CampaignKeys
 from gliderport_prefect.protocol.outcomes import Outcome
 from gliderport_prefect.protocol.records import Assignment, AttemptRef, Hello, InboxRecord, WorkerPolicy
 from gliderport_prefect.protocol.resources import Offer
 from vm_worker import tree
 from vm_worker.admission import find_objection
 from vm_worker.attempt import Attempt, Ending
-from vm_worker.cache import Cache
-from vm_worker.checkpoint import Stock
 from vm_worker.departure import Departure, Haste, Leave
-from vm_worker.environment import JobEnvironment
 from vm_worker.execution import Workshop, discard_ahead, run_attempt, start_ahead
 from vm_worker.exits import Exit
 from vm_worker.health import StoreHealth
-from vm_worker.high_water import HighWater
 from vm_worker.inbox import Inbox
-from vm_worker.inputs import Pantry
 from vm_worker.log_upload import LogUpload
 from vm_worker.logbook import Event, note, note_defect
-from vm_worker.machine import Given, measure_offer
 from vm_worker.news import NewsDesk
 from vm_worker.notices import Notice
 from vm_worker.notices_watch import NoticeSource, NoticeWatch
 from vm_worker.outbox import Outbox, OutboxPlace
-from vm_worker.places import Places
-from vm_worker.process import Shell
-from vm_worker.publication import Publisher
 from vm_worker.result import Result, write_late_report, write_report
-from vm_worker.runtime_bucket import open_runtime_bucket
-from vm_worker.scratch import Scratch
-from vm_worker.session import make_hello, read_campaign, register
 from vm_worker.signals import Bell
 from vm_worker.slots import Slots, Trade
 from vm_worker.waiting import ref_of
-from vm_worker.watch import OomCounter, Watch
+from vm_worker.watch import Watch
 
 _GOODBYE_SECONDS = 30.0
-# Inputs that are kept for other jobs may fill this part of the scratch space.
-_CACHE_SHARE = 4
 _ENDING_TICK_SECONDS = 0.1
 _TICK_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Orders:
-    """What the command line says."""
-
-    bucket: str
-    """URL of the runtime bucket."""
-    campaign: CampaignId
-    """Whose jobs."""
-    name: WorkerName
-    """Who this is."""
-    scratch: Path
-    """Where on the local disk."""
-    given: Given
-    """What the machine is said to have."""
-    notices: NoticeSource
-    """Who would say that the machine is taken back."""
-    linger_seconds: float
-    """How long after the announced end of the machine the process may end by itself."""
-
-
-def work(orders: Orders) -> int:
-    """Run jobs until there is a reason to leave, and return the exit code."""
-    began_at = time.time()
-    keys = CampaignKeys(orders.campaign)
-    bucket = open_runtime_bucket(orders.bucket)
-    campaign = read_campaign(bucket.control, keys)
-    environment = JobEnvironment.derive(os.environ, campaign=orders.campaign, worker=orders.name)
-    shell = Shell(environment.path)
-    session = register(bucket.control, keys, worker=orders.name)
-    scratch = Scratch(orders.scratch, session.id)
-    scratch.open()
-    try:
-        offer = measure_offer(orders.given, scratch.folder)
-        patience = campaign.worker.store_patience_seconds
-        transfer = bucket.make_patient(patience)
-        places = Places(transfer, patience_seconds=patience)
-        cache = Cache(scratch.cache, limit_bytes=offer.disk_bytes // _CACHE_SHARE)
-        shop = Workshop(
-            store=transfer,
-            keys=keys,
-            scratch=scratch,
-            shell=shell,
-            environment=environment,
-            pantry=Pantry(transfer, keys, cache=cache, places=places),
-            publisher=Publisher(transfer, keys, session.id, places),
-            stock=Stock(transfer, keys, session.id),
-            own_memory=HighWater(),
-            oom=OomCounter(),
-        )
-        worker = Worker(shop, OutboxPlace(bucket.control, keys, session.id), policy=campaign.worker, offer=offer)
-        worker.greet(make_hello(session, offer, started_at=began_at))
-        worker.watch_for_notices(orders.notices)
-        code = worker.run()
-        note(Event.REQUESTS, "how often it asked the bucket for records", **bucket.control.counts)
-    finally:
-        scratch.close()
-    worker.linger(orders.linger_seconds)
-    return code
 
 
 class Worker:
