@@ -11,7 +11,8 @@ from subprocess import Popen
 
 import pytest
 
-from gliderport_prefect.protocol.jobspec import Input, JobSpec
+from gliderport_prefect.protocol.ids import AttemptId
+from gliderport_prefect.protocol.jobspec import Checkpoint, Input, JobSpec
 from gliderport_prefect.protocol.outcomes import Outcome
 from gliderport_prefect.protocol.records import Assignment
 from gliderport_prefect.protocol.resources import Resources
@@ -108,6 +109,29 @@ def test_a_notice_ends_jobs_with_the_time_that_is_left_and_hands_the_rest_back(
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         assert wait_for_exit(process) == Exit.PREEMPTED
+
+
+def test_what_a_job_saves_at_a_notice_is_where_its_next_attempt_goes_on(rig: Rig) -> None:
+    face = AwsFace()
+    saves = f"""
+        test $GLIDERPORT_CHECKPOINT_RESTORED = 0 || {{ cat state/step; exit 0; }}
+        {upon_term(rig, "sleep 1; echo 41 > state/step; exit 0")}
+    """
+    with machine(rig, face) as (process, _):
+        job = begin(rig, saves, replace(WHOLE, checkpoint=Checkpoint("state", interval_seconds=3600)))
+        face.announce(seconds=120)
+        assert rig.report_of(job).outcome is Outcome.PREEMPTED
+        wait_noted(rig, "LINGERING")
+        process.send_signal(signal.SIGTERM)
+        wait_for_exit(process)
+    rig.start_worker(name="z")
+    again = replace(job, attempt=AttemptId("2.1"))
+
+    rig.say(rig.meet(count=2), assign=[again])
+
+    wait_until(lambda: rig.report_of(again).attempt == "2.1", "the second attempt is reported")
+    report = rig.report_of(again)
+    assert (report.outcome, report.stdout.text) == (Outcome.SUCCEEDED, "41\n")
 
 
 def test_a_job_that_comes_to_its_own_end_in_time_has_succeeded(rig: Rig) -> None:
