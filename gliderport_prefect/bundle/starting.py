@@ -70,4 +70,4 @@ def _say_share(share: WorkerShare) -> list[str]:
         "--gpu-type": share.gpu_type,
         "--scratch": share.scratch,
     }
-    return [word for name, size in sizes.items() if size is not None for word in (name, str(size))]
+    return [f"{name}={size}" for name, size in sizes.items() if size is not None]

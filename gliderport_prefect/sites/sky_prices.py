@@ -68,7 +68,7 @@ def read_choice(table: str) -> Choice | None:
     starts = [lines[heads[-1]].find(name) for name in _COLUMNS]
     for line in lines[heads[-1] + 1 :]:
         cells = [line[start:end].strip() for start, end in zip(starts, [*starts[1:], None], strict=True)]
-        if cells[-1]:
+        if cells[-1].strip("-"):
             return _read_row(dict(zip(_COLUMNS, cells, strict=True)))
     return None
 
