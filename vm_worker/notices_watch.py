@@ -23,7 +23,7 @@ from vm_worker.notices_http import DEFAULT_ADDRESS, MetadataService
 CHOICES = ("auto", "aws", "gcp", "azure", "off")
 """Whose notices are watched: of the cloud that answers, of a certain one, of none."""
 _LOOK_SECONDS = 2.0
-_LONGEST_PAUSE_SECONDS = 30.0
+_LONGEST_PAUSE_SECONDS = 10.0
 _FAILURES_NOTED = 3
 # A machine outside of any cloud is asked three times, and then so rarely that nobody minds.
 _SEARCH_PAUSES_SECONDS = (5.0, 60.0)
@@ -53,7 +53,7 @@ class NoticeSource:
 
 
 class NoticeWatch:
-    """One thread that looks every two seconds, once it knows in which cloud it is."""
+    """One thread that looks every two seconds, once it knows in which cloud it is; less often after failures."""
 
     def __init__(self, source: NoticeSource, *, foresee: Callable[[Notice | None], None], has_gpus: bool) -> None:
         """Take what to call when a notice appears, changes, or is gone again.
@@ -105,7 +105,7 @@ class NoticeWatch:
             self._failures += 1
             if self._failures == _FAILURES_NOTED:
                 note_trouble(Event.METADATA, f"{cloud.name} does not say whether this machine is taken back: {error}")
-            return min(_LONGEST_PAUSE_SECONDS, _LOOK_SECONDS * 2**self._failures)
+            return min(_LONGEST_PAUSE_SECONDS, _LOOK_SECONDS * 2 ** (self._failures - 1))
         self._failures = 0
         self._tell(notice)
         return _LOOK_SECONDS

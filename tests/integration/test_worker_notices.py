@@ -317,6 +317,19 @@ def test_a_metadata_service_that_is_not_as_documented_does_no_harm(rig: Rig, not
         assert "Traceback" not in rig.log()
 
 
+def test_a_metadata_service_that_is_away_for_a_while_is_asked_again(rig: Rig) -> None:
+    face = GcpFace()
+    with machine(rig, face, notices="gcp") as (_, server):
+        server.nonsense = Reply(503)
+        wait_until(lambda: [status for _, _, status in server.requests].count(503) >= 3, "it is away for three looks")
+
+        server.nonsense = None
+        face.announce()
+
+        assert goodbye(rig).startswith("Google Cloud announces")
+        assert "Google Cloud does not say whether this machine is taken back" in rig.log()
+
+
 def test_where_no_cloud_answers_the_worker_asks_hardly_ever(rig: Rig) -> None:
     with serve_metadata(AwsFace()) as server:
         server.nonsense = Reply(404)
