@@ -39,4 +39,7 @@ def _find_other(runtime: Runtime) -> LauncherClaim | None:
     claim = newest_claim(runtime)
     if claim is None or claim.pid == os.getpid():
         return None
-    return claim if is_alive(claim) and not replay(runtime).finished else None
+    if not is_alive(claim):
+        return None
+    state = replay(runtime)
+    return None if state.finished or state.is_torn_down else claim

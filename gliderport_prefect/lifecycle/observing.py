@@ -84,7 +84,7 @@ class Observation:
         claim = runtime.read_numbered(LauncherClaim, runtime.keys.launchers, number=self.epoch)
         return Look(
             now,
-            is_over=state.finished and self.epoch <= state.epoch,
+            is_over=(state.finished or state.is_torn_down) and self.epoch <= state.epoch,
             signs=self._signs(state),
             launcher_alive=is_alive(claim),
             heartbeat_seconds=self._identity.worker.heartbeat_seconds,

@@ -23,6 +23,7 @@ from gliderport_prefect.lifecycle.sweeping import Place, places_of, sweep
 from gliderport_prefect.protocol.ids import CampaignId
 from gliderport_prefect.protocol.machines import WorkerState
 from gliderport_prefect.protocol.notation import unknown_key
+from gliderport_prefect.protocol.records import LedgerRecord
 from gliderport_prefect.scheduling.reaping import Standing, decide_reaping, say_standing
 from gliderport_prefect.sites.started import Started, StartedWorkers
 
@@ -209,7 +210,8 @@ def _treat(
         _leave(reaped, doomed, why=f"its campaign cannot be taken over: {error}")
     else:
         ended = _end(doomed, sites, reaped=reaped, why=why)
-        _settle(launcher, ended, reaped=reaped, why=why)
+        if launcher is not None:
+            _settle(launcher, ended, is_all=len(ended) == len(workers), reaped=reaped)
 
 
 def _take_over(observation: Observation) -> Launcher:
@@ -240,14 +242,14 @@ def _end(doomed: Sequence[Started], sites: Mapping[str, StartedWorkers], *, reap
     return ended
 
 
-def _settle(launcher: Launcher | None, ended: Sequence[Started], *, reaped: Reaped, why: str) -> None:
+def _settle(launcher: Launcher, ended: Sequence[Started], *, is_all: bool, reaped: Reaped) -> None:
     """Let the jobs that the ended workers had wait for whoever resumes the campaign."""
-    if launcher is None:
-        return
     names = {each.worker for each in ended}
     try:
         launcher.follow_requests()  # the question that nobody has answered is among them
-        settle_last_words(launcher, names.__contains__, why=f"its worker was ended: {why}")
+        settle_last_words(launcher, names.__contains__, why="it was silent, and its worker was ended")
+        if is_all:
+            launcher.write_ledger(LedgerRecord(launcher.epoch, "", torn_down=True))
     except Superseded as error:
         _log.info("whoever drives the campaign now settles what was left: %s", error)
     except GliderportError as error:

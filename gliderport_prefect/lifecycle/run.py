@@ -63,11 +63,11 @@ def drive_campaign(plan: Plan, *, watch: Watch, stages: Stages | None = None) ->
     try:
         stages.launch(plan)
         stages.distribute(plan, watch)
+        collected = stages.collect(plan)
     except Superseded:
         raise
     except (Exception, KeyboardInterrupt):
         stages.teardown(plan)
         raise
-    collected = stages.collect(plan)
     stages.teardown(plan)
     return collected

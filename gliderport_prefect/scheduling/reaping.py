@@ -27,7 +27,7 @@ class Standing(StrEnum):
     LIVE = "LIVE"
     """Something moved, or its launcher's process runs on this machine."""
     CLOSED = "CLOSED"
-    """Every job has ended, its launcher has said so, and nobody has claimed it since."""
+    """Every job has ended and its launcher has said so, or it was torn down; and nobody has claimed it since."""
     UNKNOWN = "UNKNOWN"
     """Its bucket answers and holds no such campaign."""
     SILENT = "SILENT"
@@ -47,7 +47,7 @@ class Look:
     is_known: bool = True
     """Whether the bucket holds the campaign."""
     is_over: bool = False
-    """Whether it is finished and nobody has claimed it since."""
+    """Whether it is finished or torn down, and nobody has claimed it since."""
     signs: frozenset[str] = frozenset()
     """Claims, ledger, inboxes, outboxes, registrations: each change of them is a sign of life."""
     launcher_alive: bool | None = None
@@ -127,7 +127,7 @@ def say_standing(standing: Standing, looks: Sequence[Look]) -> str:
     said = {
         Standing.UNDECIDED: "its campaign has not been watched for long enough",
         Standing.LIVE: "its campaign gives signs of life",
-        Standing.CLOSED: "its campaign is over",
+        Standing.CLOSED: "its campaign is over or torn down",
         Standing.UNKNOWN: "its bucket holds no such campaign",
         Standing.SILENT: f"its campaign has given no sign of life for {newest.at - looks[0].at:.0f} s",
         Standing.UNREACHABLE: next((each.trouble for each in looks if each.trouble), ""),

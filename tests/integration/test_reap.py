@@ -177,7 +177,7 @@ def test_workers_of_a_campaign_that_is_over_are_ended_and_its_folder_is_removed(
     assert not worker.is_running()
     (fate,) = reaped.ended
     assert (fate.campaign, fate.worker, fate.reference) == ("demo", "worker-0001", f"process {worker.pid}")
-    assert fate.why == "its campaign is over"
+    assert fate.why == "its campaign is over or torn down"
     assert (reaped.removed, notes.exists()) == ([str(notes)], False)
     assert (reaped.left, reaped.site_troubles, reaped.bucket_troubles) == ([], [], [])
     assert orphan.reap() == Reaped()
@@ -334,7 +334,9 @@ def test_the_command_says_what_it_did_and_why(begin: Begin, capfd: pytest.Captur
     assert f"would remove {orphan.notes}" in said
     assert run_command(["reap", "--bucket", str(orphan.folder), "--json"]) == Exit.SUCCEEDED
     document = json.loads(capfd.readouterr().out)
-    assert [(each["worker"], each["why"]) for each in document["ended"]] == [("worker-0001", "its campaign is over")]
+    assert [(each["worker"], each["why"]) for each in document["ended"]] == [
+        ("worker-0001", "its campaign is over or torn down")
+    ]
     assert run_command(["reap", "--bucket", str(orphan.folder)]) == Exit.SUCCEEDED
     assert "no worker was left behind" in capfd.readouterr().out
 
