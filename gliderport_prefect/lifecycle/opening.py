@@ -14,14 +14,20 @@ from gliderport_prefect.sites.local import LocalOptions, LocalSite, LocalWorkers
 from gliderport_prefect.sites.sky_names import Owner
 from gliderport_prefect.sites.sky_options import SkyPilotOptions, check_bucket, derive_environment
 from gliderport_prefect.sites.sky_site import SkySite
+from gliderport_prefect.sites.sky_started import SkyWorkers
 from gliderport_prefect.sites.sky_task import TaskBuilder, check_template
 from gliderport_prefect.sites.skypilot import SkyPilot
+from gliderport_prefect.sites.watched import Watched
 
 if TYPE_CHECKING:
     from gliderport_prefect.lifecycle.plan import Plan
     from gliderport_prefect.sites.seam import Site
     from gliderport_prefect.sites.sky_prices import Choice
     from gliderport_prefect.sites.started import StartedWorkers
+
+_LOOK_SECONDS = {"local": 2.0}
+_REMOTE_LOOK_SECONDS = 12.0
+"""Between two looks at a site; one of SkyPilot costs its server some seconds of a CPU."""
 
 
 def check_site(plan: Plan) -> None:
@@ -48,6 +54,15 @@ def open_site(plan: Plan) -> Site:
     """
     check_site(plan)
     return SITES[plan.site](plan)
+
+
+def watch_site(plan: Plan) -> Watched:
+    """Return the site for whoever must not wait for it; nothing is asked before it is opened or turned.
+
+    Raises:
+        UserError: There is no such site, or it cannot be with these settings.
+    """
+    return Watched(open_site(plan), every=_LOOK_SECONDS.get(plan.site, _REMOTE_LOOK_SECONDS))
 
 
 def _open_local(plan: Plan) -> Site:
@@ -90,5 +105,9 @@ def _find_local(grace_seconds: float) -> StartedWorkers:
     return LocalWorkers(grace_seconds=grace_seconds)
 
 
-STARTED: Mapping[str, Callable[[float], StartedWorkers]] = {"local": _find_local}
+def _find_skypilot(grace_seconds: float) -> StartedWorkers:  # noqa: ARG001 - SkyPilot has its own
+    return SkyWorkers(SkyPilot())
+
+
+STARTED: Mapping[str, Callable[[float], StartedWorkers]] = {"local": _find_local, "skypilot": _find_skypilot}
 """What tells all that a site has started, by its name; the argument is the time between TERM and KILL, in seconds."""

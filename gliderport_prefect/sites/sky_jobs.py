@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gliderport_prefect.protocol.ids import WorkerName
 from gliderport_prefect.sites.seam import Machine, Market, SiteWorker, WorkerState
+from gliderport_prefect.sites.sky_prices import SHARED_INFRA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,10 +34,11 @@ FIELDS = (
 )
 """What is asked of SkyPilot's queue about each job."""
 SUCCEEDED = "SUCCEEDED"
+CANCELLED = "CANCELLED"
 FAILED_NO_RESOURCE = "FAILED_NO_RESOURCE"
 _TERMINAL = {
     SUCCEEDED,
-    "CANCELLED",
+    CANCELLED,
     "FAILED",
     "FAILED_SETUP",
     "FAILED_PRECHECKS",
@@ -82,6 +84,8 @@ class ManagedJob:
     """For how long its command has run."""
     machine: Machine = field(default_factory=Machine)
     """Where it runs or last ran."""
+    user: str = ""
+    """Who asked for it; empty when not asked for."""
     yaml: str = ""
     """Its task as SkyPilot keeps it, secrets left out; empty when not asked for."""
 
@@ -120,6 +124,7 @@ def read_job(record: Mapping[str, Any]) -> ManagedJob:
         ended_at=_moment(record.get("end_at")),
         ran_seconds=float(record.get("job_duration") or 0.0),
         machine=_read_machine(record),
+        user=str(record.get("user_name") or ""),
         yaml=str(record.get("user_yaml") or ""),
     )
 
@@ -158,6 +163,7 @@ def describe_worker(name: WorkerName, job: ManagedJob, *, last_words: str = "") 
         recoveries=job.recoveries,
         since=_since(job),
         lacks_capacity=_lacks_capacity(job),
+        was_stopped=job.status == CANCELLED,
     )
 
 
@@ -207,7 +213,7 @@ def _read_machine(record: Mapping[str, Any]) -> Machine:
     place = [each for each in place if each not in {"", "-"}]
     found = _KIND.match(str(record.get("cluster_resources_full") or ""))
     kind, market = ("", None) if found is None else _read_kind(found)
-    is_cloud = bool(place) and place[0].lower() not in {"slurm", "kubernetes", "ssh"}
+    is_cloud = bool(place) and place[0].lower() not in SHARED_INFRA
     return Machine(
         cluster=str(record.get("cluster_name_on_cloud") or ""),
         infra="/".join([place[0].lower(), *place[1:]]) if place else "",

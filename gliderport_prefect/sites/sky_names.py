@@ -18,6 +18,8 @@ CAMPAIGN = "GLIDERPORT_CAMPAIGN"
 """Variable with the id of the campaign."""
 WORKER = "GLIDERPORT_WORKER"
 """Variable with the name of the worker."""
+PREEMPTIBLE = "GLIDERPORT_PREEMPTIBLE"
+"""Variable that is set when the worker's machine may be taken back."""
 
 _PREFIX = "gliderport"
 _DIGEST_DIGITS = 10

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 UNKNOWN_BYTES = 1 << 60
 """In place of a size that nobody knows before the worker runs: nothing is refused for it."""
+SHARED_INFRA = ("slurm", "kubernetes", "k8s", "ssh")
+"""Where SkyPilot rents no machines and knows no prices, but takes parts of those that are there."""
 _GIB = 2**30
 _DEFAULT_DISK_GB = 256
 _IMAGE_GB = 20
@@ -45,8 +47,13 @@ class Choice:
     """Their name."""
     price_per_hour: float
     """US dollars."""
-    market: Market | None
-    """How it is paid for; none where nobody pays."""
+    market: Market
+    """How it is paid for, or would be."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is a part of a machine that others use too: of a node of Slurm or Kubernetes."""
+        return self.infra.partition("/")[0] in SHARED_INFRA
 
     @property
     def kind(self) -> str:
@@ -92,7 +99,7 @@ def derive_offer(choice: Choice | None, machines: list[dict[str, Any]]) -> Offer
 
 
 def _derive_disk(choice: Choice | None, machines: list[dict[str, Any]]) -> int:
-    if choice is None or choice.market is None:
+    if choice is None or choice.is_shared:
         return UNKNOWN_BYTES
     sizes = [_read_disk(each) for each in machines]
     return max(1, min(sizes) - _IMAGE_GB) * _GIB
@@ -105,7 +112,6 @@ def _read_disk(machine: Mapping[str, Any]) -> int:
 
 def _read_row(row: Mapping[str, str]) -> Choice:
     infra = _read_infra(row["INFRA"])
-    pays = infra.partition("/")[0] not in {"slurm", "kubernetes", "ssh"}
     gpu_type, _, count = row["GPUS"].partition(":")
     instance = _SPOT.sub("", row["INSTANCE"]).strip()
     spot = _SPOT.search(row["INSTANCE"]) or _SPOT.search(row["INFRA"])
@@ -119,7 +125,7 @@ def _read_row(row: Mapping[str, str]) -> Choice:
         gpus=int(_number(count) or 1) if has_gpus else 0,
         gpu_type=gpu_type if has_gpus else None,
         price_per_hour=_number(row["COST ($)"]) or 0.0,
-        market=(Market.SPOT if spot else Market.ON_DEMAND) if pays else None,
+        market=Market.SPOT if spot else Market.ON_DEMAND,
     )
 
 

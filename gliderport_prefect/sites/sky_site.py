@@ -18,7 +18,7 @@ from gliderport_prefect.sites.sky_prices import Choice, derive_offer, read_choic
 from gliderport_prefect.sites.sky_task import TaskBuilder, list_candidates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from gliderport_prefect.protocol.resources import Offer
@@ -28,7 +28,8 @@ _CHECKED = WorkerName("worker-0000")
 _SIDE_BY_SIDE = 8
 _LAST_LINES = 20
 _PAUSE_SECONDS = 3.0
-_STOP_SECONDS = 600.0
+STOP_SECONDS = 600.0
+"""Longest time in which SkyPilot should have ended managed jobs; with a cloud's machines it takes minutes."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class SkyApi(Protocol):
 
     def await_launch(self, request: str, name: str) -> None: ...  # noqa: D102
 
-    def list_jobs(self, name_part: str, *, with_yaml: bool = False) -> list[ManagedJob]: ...  # noqa: D102
+    def list_jobs(self, name_part: str, *, with_yaml: bool = False, is_own: bool = False) -> list[ManagedJob]: ...  # noqa: D102
 
     def cancel(self, jobs: Sequence[int]) -> None: ...  # noqa: D102
 
@@ -59,7 +60,7 @@ class SkySite:
     """SkyPilot's API."""
     tasks: TaskBuilder
     """Makes the tasks of the campaign's workers."""
-    stop_seconds: float = _STOP_SECONDS
+    stop_seconds: float = STOP_SECONDS
     """Longest time that `stop` waits for SkyPilot."""
     _names: dict[str, WorkerName] = field(default_factory=dict[str, WorkerName])
     _last_words: dict[int, str] = field(default_factory=dict[int, str])
@@ -97,7 +98,8 @@ class SkySite:
         """Cancel the managed jobs of these names and wait until SkyPilot says that they are over."""
         wanted = {self._job_name(name) for name in names}
         if wanted:
-            end_jobs(self.sky, self.tasks.owner.name_prefix, names=wanted, seconds=self.stop_seconds)
+            prefix = self.tasks.owner.name_prefix
+            end_jobs(self.sky, prefix, wanted=lambda job: job.name in wanted, seconds=self.stop_seconds)
 
     def forget(self) -> None:
         """Drop what is remembered; the history of managed jobs is SkyPilot's own."""
@@ -183,8 +185,8 @@ class SkySite:
         chosen = self._choice
         if chosen is None:
             return Quote()
-        if chosen.market is None:
-            return Quote(on_demand=chosen.price_per_hour, kind=chosen.kind)
+        if chosen.is_shared:
+            return Quote(on_demand=chosen.price_per_hour, market=Market.ON_DEMAND, kind=chosen.kind)
         prices = {chosen.market: chosen.price_per_hour}
         for market in Market:
             if market not in prices and (other := self._ask_price(market)) is not None:
@@ -219,13 +221,13 @@ class SkySite:
         return self._prices[key]
 
 
-def end_jobs(sky: SkyApi, name_part: str, *, names: set[str], seconds: float) -> None:
-    """Cancel the managed jobs of these names and wait until SkyPilot says that they are over.
+def end_jobs(sky: SkyApi, name_part: str, *, wanted: Callable[[ManagedJob], bool], seconds: float) -> None:
+    """Cancel managed jobs and wait until SkyPilot says that they are over.
 
     Args:
         sky: SkyPilot's API.
         name_part: What their names have in common.
-        names: Names of the jobs.
+        wanted: Says whether a job is one of them.
         seconds: How long to wait for it.
 
     Raises:
@@ -233,7 +235,7 @@ def end_jobs(sky: SkyApi, name_part: str, *, names: set[str], seconds: float) ->
     """
     asked: set[int] = set()
     give_up_at = time.monotonic() + seconds
-    while left := [job for job in sky.list_jobs(name_part) if job.name in names and not job.is_over]:
+    while left := [job for job in sky.list_jobs(name_part) if wanted(job) and not job.is_over]:
         unasked = [job.id for job in left if job.id not in asked]
         if unasked:
             sky.cancel(unasked)

@@ -10,7 +10,7 @@ from typing import Any, cast
 from gliderport_prefect.errors import UserError
 from gliderport_prefect.protocol.ids import WorkerName
 from gliderport_prefect.sites.seam import Market
-from gliderport_prefect.sites.sky_names import Owner
+from gliderport_prefect.sites.sky_names import PREEMPTIBLE, Owner
 from gliderport_prefect.sites.sky_options import WorkerEnvironment
 from gliderport_prefect.sites.sky_prices import Choice
 
@@ -55,10 +55,18 @@ class TaskBuilder:
         task["name"] = self.owner.job_name(worker)
         task["run"] = self.start(choice)
         task["resources"] = _with_demands(task.get("resources"), labels=self.owner.labels(worker), market=market)
-        own = {**environment.public, **self.owner.variables(worker), **_name_market(market)}
+        own = {**environment.public, **self.owner.variables(worker)}
+        if self.may_be_preempted(market):
+            own[PREEMPTIBLE] = "1"
         task["envs"] = {**_mapping(task.get("envs")), **own}
         secrets = {**name_secrets(task.pop("secrets", None)), **environment.secret}
         return {**task, "secrets": secrets} if secrets else task
+
+    def may_be_preempted(self, market: Market | None = None) -> bool:
+        """Say whether a worker that is started so may run on a machine that can be taken back."""
+        if market is not None:
+            return market is Market.SPOT
+        return any(each.get("use_spot") for each in list_candidates(self.template))
 
 
 def check_template(template: Mapping[str, Any]) -> None:
@@ -117,11 +125,6 @@ def _with_choice(written: object, market: Market | None) -> dict[str, Any]:
     if market is not None:
         choice.pop("use_spot", None)
     return choice
-
-
-def _name_market(market: Market | None) -> dict[str, str]:
-    """Return what tells a worker that jobs which need a kept machine are not for it."""
-    return {"GLIDERPORT_PREEMPTIBLE": "1"} if market is Market.SPOT else {}
 
 
 def _with_recovery(written: object) -> dict[str, Any]:

@@ -73,16 +73,21 @@ class SkyPilot:
         with _translated(f"SkyPilot does not start {name}"):
             _import_sky().stream_and_get(request, output_stream=LogStream(name))
 
-    def list_jobs(self, name_part: str, *, with_yaml: bool = False) -> list[ManagedJob]:
-        """Return the managed jobs whose names contain this, those of other users too.
+    def list_jobs(self, name_part: str, *, with_yaml: bool = False, is_own: bool = False) -> list[ManagedJob]:
+        """Return the managed jobs whose names contain this.
+
+        Args:
+            name_part: Part of their names.
+            with_yaml: Whether to tell their tasks, too.
+            is_own: Whether to leave out those of other users.
 
         Raises:
             SiteError: SkyPilot cannot be asked.
         """
         with _translated("SkyPilot does not tell its managed jobs"):
             sky = _import_sky()
-            fields = [*FIELDS, "user_yaml"] if with_yaml else FIELDS
-            request = sky.jobs.queue_v2(refresh=False, all_users=True, name_match=name_part, fields=fields)
+            fields = [*FIELDS, "user_yaml", "user_name"] if with_yaml else FIELDS
+            request = sky.jobs.queue_v2(refresh=False, all_users=not is_own, name_match=name_part, fields=fields)
             records = sky.get(request)[0]
         return [read_job(record.model_dump()) for record in records]
 
@@ -92,9 +97,12 @@ class SkyPilot:
         Raises:
             SiteError: SkyPilot cannot be asked.
         """
+        if not jobs:
+            return
         with _translated("SkyPilot does not cancel managed jobs"):
             sky = _import_sky()
-            sky.get(sky.jobs.cancel(job_ids=list(jobs), all_users=True))
+            # Never with `all_users`: for SkyPilot that means every job of everybody, whatever numbers are given.
+            sky.get(sky.jobs.cancel(job_ids=list(jobs)))
 
     def last_lines(self, job: int, lines: int) -> str:
         """Return the end of a managed job's log.
