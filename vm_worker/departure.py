@@ -144,14 +144,19 @@ class Departure:
             has_changed, self._has_changed = self._has_changed, False
         return self.leave if has_changed and self.leave.haste else None
 
-    def begin_ending(self, longest_grace_seconds: float) -> None:
+    def begin_ending(self, longest_seconds: float) -> None:
         """Note that what runs is ended now; the worker waits for it no longer than it must."""
-        self._latest = min(self._latest, self.grant(longest_grace_seconds).report_by)
+        self._latest = min(self._latest, self.grant(longest_seconds).report_by)
 
-    def grant(self, grace_seconds: float) -> Respite:
-        """Return how long an attempt with this grace time may take from now on."""
+    def grant(self, grace_seconds: float, *, save_seconds: float = 0.0) -> Respite:
+        """Return how long an attempt may take from now on.
+
+        Args:
+            grace_seconds: Its grace time.
+            save_seconds: How long saving its checkpoint is known to take.
+        """
         now, loss = time.monotonic(), self._loss
-        respite = Respite(now + grace_seconds, now + grace_seconds + _CLEAR_UP_SECONDS)
+        respite = Respite(now + grace_seconds, now + grace_seconds + save_seconds + _CLEAR_UP_SECONDS)
         if loss is None:
             return respite
         last = Respite(loss.at - loss.reserve_seconds, loss.farewell_at)

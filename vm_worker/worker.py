@@ -216,9 +216,10 @@ class Worker:
             self._news.tell_leaving()
         if leave.haste >= Haste.ENDING:
             graces = [0.0 if at_once else each.spec.grace_seconds for each in running]
-            self._departure.begin_ending(max(graces, default=0.0))
-            for each, grace_seconds in zip(running, graces, strict=True):
-                each.limit(self._departure.grant(grace_seconds))
+            saves = [0.0 if at_once else each.save_seconds for each in running]
+            self._departure.begin_ending(max(map(sum, zip(graces, saves, strict=True)), default=0.0))
+            for each, grace_seconds, save_seconds in zip(running, graces, saves, strict=True):
+                each.limit(self._departure.grant(grace_seconds, save_seconds=save_seconds))
             self._slots.end_all(Ending(Outcome.PREEMPTED, leave.reason), at_once=at_once)
             self._watch.look_now()
 
