@@ -35,7 +35,7 @@ def launch(plan: Plan) -> list[str]:
     place_bundle(runtime.store, runtime.keys)
     state = replay(runtime)
     if state.jobs.unfinished:
-        check_secrets(runtime, os.environ)
+        check_secrets(plan, os.environ)
     workforce = Workforce(site, plan.launcher)
     workforce.look(state)
     cost = state.fleet.reckon(now=runtime.clock.wall())

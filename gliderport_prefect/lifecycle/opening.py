@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gliderport_prefect.bundle import WorkerShare, bundle_key, start_script
 from gliderport_prefect.lifecycle.plan import open_runtime, site_folder
+from gliderport_prefect.lifecycle.secrets import name_secrets
 from gliderport_prefect.protocol.notation import unknown_key
 from gliderport_prefect.sites.local import LocalOptions, LocalSite, LocalWorkers
 from gliderport_prefect.sites.sky_names import Owner
@@ -90,7 +91,7 @@ def _open_skypilot(plan: Plan) -> Site:
         template=plan.sky_template,
         owner=Owner(plan.campaign, url),
         start=start,
-        environment=lambda: derive_environment(url, options, secrets=plan.secrets, environment=os.environ),
+        environment=lambda: derive_environment(url, options, secrets=name_secrets(plan), environment=os.environ),
     )
     return SkySite(SkyPilot(), tasks)
 
