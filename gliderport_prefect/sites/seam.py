@@ -36,6 +36,8 @@ class SiteWorker:
     """When this state began, in seconds since the epoch, by the site's clock; none when it does not know."""
     lacks_capacity: bool = False
     """Whether it is not there for want of machines or quota: a matter of time or of another market, not of a defect."""
+    was_stopped: bool = False
+    """Whether it is gone because somebody asked for its end, as far as the site can tell."""
 
 
 @dataclass(frozen=True)
