@@ -91,7 +91,9 @@ def _open_skypilot(plan: Plan) -> Site:
         template=plan.sky_template,
         owner=Owner(plan.campaign, url),
         start=start,
-        environment=lambda: derive_environment(url, options, secrets=name_secrets(plan), environment=os.environ),
+        environment=lambda: derive_environment(
+            url, options, secrets=name_secrets(plan), template=plan.sky_template, environment=os.environ
+        ),
     )
     return SkySite(SkyPilot(), tasks)
 

@@ -106,7 +106,7 @@ def _read_template(written: object, folder: Path) -> tuple[dict[str, Any], Campa
         return {}, CampaignSettings()
     if isinstance(written, str):
         return read_sky_template(folder / Path(written).expanduser())
-    template, settings = parse_sky_template(written, key="sky_template")
+    template, settings = parse_sky_template(written, folder=folder, key="sky_template")
     # Through JSON, so that plain numbers are left, as the campaign's record holds them.
     return json.loads(json.dumps(template)), settings
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, cast
 
 from gliderport_prefect.errors import UserError
 from gliderport_prefect.store.environment import bucket_environment, pick_secrets
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 _CREDENTIALS = ("environment", "machine")
 
@@ -66,7 +64,12 @@ def check_bucket(url: str, options: SkyPilotOptions) -> None:
 
 
 def derive_environment(
-    url: str, options: SkyPilotOptions, *, secrets: Iterable[str], environment: Mapping[str, str]
+    url: str,
+    options: SkyPilotOptions,
+    *,
+    secrets: Iterable[str],
+    template: Mapping[str, Any],
+    environment: Mapping[str, str],
 ) -> WorkerEnvironment:
     """Return what the workers of a campaign get.
 
@@ -74,19 +77,29 @@ def derive_environment(
         url: The runtime bucket.
         options: What the campaign says.
         secrets: Names of the variables that its jobs' `secrets` are.
+        template: The sky template; its variables and secrets without a value have the one of this process, if any.
         environment: Variables of this process.
 
     Raises:
         UserError: Credentials or a secret are missing or have expired.
     """
-    wanted = pick_secrets(secrets, environment)
+    wanted = {**_take_unset(template.get("secrets"), environment), **pick_secrets(secrets, environment)}
     found = bucket_environment(url, environment)
+    public = {**_take_unset(template.get("envs"), environment), **found.public}
     if options.credentials == "machine":
-        return WorkerEnvironment(found.public, wanted)
+        return WorkerEnvironment(public, wanted)
     if options.credentials == "environment" and not found.secret:
         raise UserError(
             "there are no credentials of the bucket here that could be sent to workers",
             key="site_options.credentials",
             hint="set them in the environment, or rely on the machines' role: credentials: machine",
         )
-    return WorkerEnvironment(found.public, {**found.secret, **wanted}, found.warning)
+    return WorkerEnvironment(public, {**found.secret, **wanted}, found.warning)
+
+
+def _take_unset(written: object, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what the environment has of the names that stand without a value."""
+    if not isinstance(written, Mapping):
+        return {}
+    unset = [str(name) for name, value in cast("Mapping[object, object]", written).items() if value is None]
+    return {name: environment[name] for name in unset if name in environment}
