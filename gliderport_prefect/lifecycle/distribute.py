@@ -9,7 +9,7 @@ from gliderport_prefect.bundle import place_bundle
 from gliderport_prefect.campaign.specs import SpecReader
 from gliderport_prefect.lifecycle.driving import Pace, Progress, drive
 from gliderport_prefect.lifecycle.launcher import take_over
-from gliderport_prefect.lifecycle.opening import open_site
+from gliderport_prefect.lifecycle.opening import watch_site
 from gliderport_prefect.lifecycle.plan import open_runtime
 from gliderport_prefect.lifecycle.workers import Workforce
 
@@ -35,11 +35,11 @@ def distribute(plan: Plan, watch: Callable[[Progress], None], *, pace: Pace | No
     Raises:
         Superseded: Another launcher took over; the workers are its now.
         Stuck: It cannot go on, and the message says why.
-        SiteError: The site cannot start workers.
     """
     runtime = open_runtime(plan)
     place_bundle(runtime.store, runtime.keys)
     launcher = take_over(runtime, SpecReader(runtime.store, runtime.keys).spec_of)
     _log.info("drive campaign %s with epoch %d", plan.campaign, launcher.epoch)
-    counts = drive(launcher, Workforce(open_site(plan), plan.launcher), watch=watch, pace=pace)
+    with watch_site(plan) as site:
+        counts = drive(launcher, Workforce(site, plan.launcher), watch=watch, pace=pace)
     return {state.value: count for state, count in counts.items()}

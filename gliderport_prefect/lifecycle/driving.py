@@ -173,10 +173,11 @@ class Distribution:
         if not self.purse.allows_more():
             self._tell(now, started=0)
             return moved
-        started = self.workforce.match(launcher.state)
+        given = launcher.hand_out()
+        started = self.workforce.match(launcher.state)  # for what the workers that are there have no room for
+        launcher.drain(self.workforce.displaced)
         if started:
             launcher.note_workers(self.workforce.sightings())
-        given = launcher.hand_out()
         self._tell(now, started=len(started))
         return bool(moved or given or started)
 
@@ -226,7 +227,7 @@ class Distribution:
     def _leave_note(self, progress: Progress) -> None:
         """Put the newest progress note in place of the older ones, unless it says the same."""
         runtime, counts = self.launcher.runtime, {state.value: count for state, count in progress.jobs.items()}
-        waiting_for = self.purse.waiting_for
+        waiting_for = self.purse.waiting_for or self.workforce.waiting_for(self.launcher.state)
         if (counts, waiting_for) == self._noted:
             return
         self._noted = counts, waiting_for

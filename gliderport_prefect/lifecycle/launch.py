@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from gliderport_prefect.bundle import place_bundle
 from gliderport_prefect.campaign.replay import read_campaign, replay
-from gliderport_prefect.lifecycle.opening import open_site
+from gliderport_prefect.errors import SiteError
+from gliderport_prefect.lifecycle.opening import watch_site
 from gliderport_prefect.lifecycle.plan import open_runtime
 from gliderport_prefect.lifecycle.secrets import check_secrets
 from gliderport_prefect.lifecycle.workers import Workforce
@@ -16,6 +17,8 @@ from gliderport_prefect.scheduling.budget import Spending, budget_of, decide_spe
 
 if TYPE_CHECKING:
     from gliderport_prefect.lifecycle.plan import Plan
+    from gliderport_prefect.scheduling.state import CampaignState
+    from gliderport_prefect.sites.watched import Watched
 
 _log = logging.getLogger(__name__)
 
@@ -31,16 +34,33 @@ def launch(plan: Plan) -> list[str]:
         Stuck: Jobs wait that no worker of this campaign can ever run.
         UserError: A secret that the jobs need has no value here.
     """
-    runtime, site = open_runtime(plan), open_site(plan)
+    runtime, site = open_runtime(plan), watch_site(plan)
     place_bundle(runtime.store, runtime.keys)
     state = replay(runtime)
     if state.jobs.unfinished:
         check_secrets(plan, os.environ)
+    state.jobs.keep_after = plan.launcher.keep_after
+    state.rebuild_queue()
     workforce = Workforce(site, plan.launcher)
+    site.turn()
+    _refuse_trouble(site, state)
     workforce.look(state)
     cost = state.fleet.reckon(now=runtime.clock.wall())
     if decide_spending(cost, budget_of(state, read_campaign(runtime).launcher)) is not Spending.OPEN:
         return []  # whoever drives it may find that somebody has raised the budget
     names = workforce.match(state)
-    _log.info("started %d workers at site %s", len(names), plan.site)
+    if names:
+        site.turn()
+        _refuse_trouble(site, state)
+    _log.info("started %d workers at site %s", len(names) - site.asked, plan.site)
     return [str(name) for name in names]
+
+
+def _refuse_trouble(site: Watched, state: CampaignState) -> None:
+    """Refuse to go on when no worker can be had; with some at work the long stage tries again and again.
+
+    Raises:
+        SiteError: The site cannot be asked, or cannot start any.
+    """
+    if site.trouble and not state.sessions and not site.is_taken:
+        raise SiteError(site.trouble)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gliderport_prefect.bundle import WorkerShare, bundle_key, start_script
@@ -114,3 +115,9 @@ def _find_skypilot(grace_seconds: float) -> StartedWorkers:  # noqa: ARG001 - Sk
 
 STARTED: Mapping[str, Callable[[float], StartedWorkers]] = {"local": _find_local, "skypilot": _find_skypilot}
 """What tells all that a site has started, by its name; the argument is the time between TERM and KILL, in seconds."""
+
+
+def sites_used_here() -> list[str]:
+    """Return the sites where this user may have started workers: to ask SkyPilot would start a server of its own."""
+    knows_skypilot = "SKYPILOT_API_SERVER_ENDPOINT" in os.environ or (Path.home() / ".sky").is_dir()
+    return [name for name in STARTED if name != "skypilot" or knows_skypilot]

@@ -132,6 +132,20 @@ class Watched:
         return self._defect is not None or (self._known is not None and self._terms is not None)
 
     @property
+    def asked(self) -> int:
+        """How many workers have been asked for and not been taken by the site yet."""
+        with self._lock:
+            return sum(len(names) for names in self._waiting().values())
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether any worker is there, or has been taken on by the site."""
+        with self._lock:
+            return any(each.state is not WorkerState.GONE for each in self._known or []) or any(
+                each.was_started for each in self._asked.values()
+            )
+
+    @property
     def trouble(self) -> str:
         """Why the site cannot be asked, or cannot start or end workers; empty while it can."""
         return "; ".join(each.trouble for each in self._all_tries() if each.trouble)

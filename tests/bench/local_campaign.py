@@ -17,7 +17,7 @@ from gliderport_prefect.campaign.runtime import Runtime
 from gliderport_prefect.campaign.specs import SpecReader
 from gliderport_prefect.lifecycle.driving import Feed, Progress, drive
 from gliderport_prefect.lifecycle.launcher import take_over
-from gliderport_prefect.lifecycle.opening import open_site
+from gliderport_prefect.lifecycle.opening import watch_site
 from gliderport_prefect.lifecycle.plan import Plan, open_runtime, site_folder
 from gliderport_prefect.lifecycle.specs import submit_specs
 from gliderport_prefect.lifecycle.teardown import teardown
@@ -61,7 +61,8 @@ class Watched:
         """Be the launcher until every job has ended."""
         began = time.process_time()
         launcher = take_over(self.runtime, SpecReader(self.runtime.store, self.runtime.keys).spec_of)
-        drive(launcher, Workforce(open_site(self.plan), self.plan.launcher), watch=self._look, feed=feed)
+        with watch_site(self.plan) as site:
+            drive(launcher, Workforce(site, self.plan.launcher), watch=self._look, feed=feed)
         self.launcher_cpu_seconds = time.process_time() - began
 
     def reports(self) -> list[AttemptReport]:

@@ -22,6 +22,7 @@ from gliderport_prefect.protocol.jobspec import JobSpec
 from gliderport_prefect.protocol.records import AttemptReport, LauncherPolicy, LedgerRecord
 from gliderport_prefect.protocol.resources import Offer, Resources
 from gliderport_prefect.sites.seam import Market, Quote, SiteWorker, WorkerState
+from gliderport_prefect.sites.watched import Watched
 from tests.integration.worker_rig import Rig, new_rig
 from tests.metadata_faces import AwsFace
 from tests.metadata_server import serve_metadata
@@ -84,7 +85,8 @@ class TwoMachines:
         launcher = take_over(self.runtime, SpecReader(self.runtime.store, self.runtime.keys).spec_of)
         reaper = threading.Thread(target=self._take_back)
         reaper.start()
-        drive(launcher, Workforce(self.site, LauncherPolicy(max_workers=2)), watch=lambda _: None)
+        with Watched(self.site) as site:
+            drive(launcher, Workforce(site, LauncherPolicy(max_workers=2)), watch=lambda _: None)
         reaper.join()
 
     def reports(self) -> list[AttemptReport]:

@@ -29,10 +29,9 @@ from gliderport_prefect.protocol.records import (
 )
 from gliderport_prefect.protocol.resources import Resources
 from gliderport_prefect.scheduling.jobs import JobTable
-from gliderport_prefect.scheduling.scaling import decide_new_workers, derive_black_holes, derive_unplaceable
 from gliderport_prefect.scheduling.settling import News, SettlingRules, decide_ledger
 from gliderport_prefect.scheduling.state import CampaignState, spans_of
-from tests.unit.scheduling.made import GIB, hello, report, session
+from tests.unit.scheduling.made import GIB, hello, report
 
 A, B = SessionId("a.1"), SessionId("b.1")
 RULES = SettlingRules(1, 3, lambda job: JobSpec(id=JobId(f"job-{job}"), run="x", retries=1), 0.0)
@@ -242,41 +241,3 @@ def test_spans_hold_the_jobs_and_are_as_few_as_can_be(jobs: set[int]) -> None:
     spans = list(spans_of(sorted(jobs)))
     assert [job for span in spans for job in range(span.first, span.last + 1)] == sorted(jobs)
     assert all(after.first > span.last + 1 for span, after in pairwise(spans))
-
-
-# --- workers ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("waiting", "present", "held", "most", "new"),
-    [
-        (0, 0, 0, 9, 0),
-        (1, 0, 0, 9, 1),
-        (10, 0, 0, 9, 5),
-        (100, 0, 0, 9, 9),
-        (10, 5, 0, 9, 0),
-        (2, 5, 5, 9, 1),
-        (100, 9, 9, 9, 0),
-        (100, 12, 9, 9, 0),
-    ],
-)
-def test_workers_are_added_as_the_queue_is_worth(waiting: int, present: int, held: int, most: int, new: int) -> None:
-    state = campaign(waiting) if waiting else CampaignState()
-    offer = session(cpus=2).offer
-    assert decide_new_workers(state.waiting.demand(), offer, present=present, most=most, held=held) == new
-
-
-def test_what_no_worker_can_run_is_named() -> None:
-    state = campaign(3, memory_bytes=2 * GIB)
-    assert [count for _, count in derive_unplaceable(state.waiting.demand(), [session().offer])] == [3]
-
-
-def test_a_worker_is_a_black_hole_only_when_others_succeed() -> None:
-    bad, other = session("bad"), session("other")
-    bad.failed_since = {1, 2, 3}
-    assert derive_black_holes([bad, other], 3) == []
-    other.succeeded = 1
-    assert derive_black_holes([bad, other], 3) == [bad]
-    assert derive_black_holes([bad, other], 4) == []
-    bad.draining = True
-    assert derive_black_holes([bad, other], 3) == []
