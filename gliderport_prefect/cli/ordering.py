@@ -21,6 +21,7 @@ _OPTIONS = (
     click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Most workers at a time.  [default: 1]"),
     click.option("--worker-cpus", type=float, metavar="N", help="CPU cores of each worker.  [default: an equal share]"),
     click.option("--worker-memory", metavar="SIZE", help="Memory of each worker.  [default: an equal share]"),
+    click.option("--worker-price", type=DOLLARS, metavar="DOLLARS", help="Price of an hour of each.  [default: 0]"),
     click.option("--budget", type=DOLLARS, metavar="DOLLARS", help="Start nothing new once it has cost so much."),
     click.option("--id", "job_id", metavar="TEMPLATE", help="Id of each row's job, such as 'fit-{alpha}'."),
     click.option("--cpus", type=float, metavar="N", help="CPU cores of each job.  [default: 1]"),
@@ -89,9 +90,8 @@ def _job_keys(written: dict[str, Any]) -> dict[str, Any]:
 
 
 def _site_options(written: dict[str, Any]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    if written["worker_cpus"] is not None:
-        options["cpus"] = written["worker_cpus"]
+    given = {"cpus": written["worker_cpus"], "price": written["worker_price"]}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if written["worker_memory"] is not None:
         try:
             options["memory_bytes"] = parse_size(written["worker_memory"])

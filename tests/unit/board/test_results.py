@@ -13,8 +13,10 @@ import pytest
 from gliderport_prefect.board.results import write_results
 from gliderport_prefect.campaign.replay import replay
 from gliderport_prefect.errors import ProtocolError
+from gliderport_prefect.protocol.ids import WorkerName
 from gliderport_prefect.protocol.keys import number_segment
-from gliderport_prefect.protocol.records import Assignment, AttemptReport
+from gliderport_prefect.protocol.machines import Machine, WorkerState
+from gliderport_prefect.protocol.records import Assignment, AttemptReport, Sighting, Usage, timestamp
 from tests.unit.board.stage import Stage, fails, many, publishes
 
 
@@ -107,6 +109,36 @@ def test_tables_are_replaced_when_they_are_written_again(tmp_path: Path) -> None
     stage.play()
     lines, _ = read(stage)
     assert [row["state"] for row in lines] == ["SUCCEEDED", "SUCCEEDED"]
+
+
+def test_a_job_costs_its_share_of_the_workers_over_all_its_attempts(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, many(2, retries=1, resources={"cpus": 0.5}))
+    machine = Machine("cluster", price_per_hour=3.6)
+    stage.drive().note_workers([Sighting(WorkerName("worker-0001"), WorkerState.RUNNING, timestamp(0), machine)])
+    tries: list[str] = []
+
+    def run(assignment: Assignment) -> AttemptReport:
+        ended = publishes(assignment)
+        if assignment.spec.id == "job-0":
+            tries.append(assignment.attempt)
+            ended = fails(assignment) if len(tries) == 1 else ended
+        return dataclasses.replace(ended, usage=Usage(wall_seconds=60, stage_in_seconds=30, stage_out_seconds=10))
+
+    stage.add_worker(run)
+    stage.play()
+    lines, table = read(stage)
+    assert [(row["cost"], row["cost_wasted"]) for row in lines] == [(0.1, 0.05), (0.05, 0.0)]
+    assert [row["cost"] for row in table] == ["0.1", "0.05"]
+
+
+def test_the_cost_of_a_job_is_empty_when_nobody_knows_the_price(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, many(2))
+    assert [row["cost"] for row in read(stage)[0]] == [None, None]
+    stage.add_worker()
+    stage.play()
+    lines, table = read(stage)
+    assert [(row["cost"], row["cost_wasted"]) for row in lines] == [(None, 0.0), (None, 0.0)]
+    assert [row["cost"] for row in table] == ["", ""]
 
 
 def test_a_ledger_record_that_was_deleted_is_named(tmp_path: Path) -> None:
