@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore, S3Config
@@ -131,7 +131,7 @@ def _open(bucket: str) -> ObjectStore:
     if scheme != "s3":
         return from_url(f"{scheme}{separator}{rest}")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    settings: dict[str, Any] = {}
+    settings: S3Config = {}
     if endpoint:
         settings = {"endpoint": endpoint, "virtual_hosted_style_request": False}
     if not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
@@ -140,7 +140,7 @@ def _open(bucket: str) -> ObjectStore:
     return S3Store(
         name,
         prefix=prefix or None,
-        config=cast("S3Config", settings),
+        config=settings,
         client_options={"allow_http": endpoint.startswith("http://")},
     )
 
