@@ -144,9 +144,9 @@ class Departure:
             has_changed, self._has_changed = self._has_changed, False
         return self.leave if has_changed and self.leave.haste else None
 
-    def begin_ending(self, longest_seconds: float) -> None:
+    def begin_ending(self, longest_grace_seconds: float) -> None:
         """Note that what runs is ended now; the worker waits for it no longer than it must."""
-        self._latest = min(self._latest, self.grant(longest_seconds).report_by)
+        self._latest = min(self._latest, self.grant(longest_grace_seconds).report_by)
 
     def grant(self, grace_seconds: float, *, save_seconds: float = 0.0) -> Respite:
         """Return how long an attempt may take from now on.
