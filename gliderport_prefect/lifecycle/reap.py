@@ -17,7 +17,7 @@ from gliderport_prefect.errors import GliderportError, SiteError, Superseded, Us
 from gliderport_prefect.lifecycle.last_words import settle_last_words
 from gliderport_prefect.lifecycle.launcher import Launcher, take_over
 from gliderport_prefect.lifecycle.observing import Observation
-from gliderport_prefect.lifecycle.opening import STARTED
+from gliderport_prefect.lifecycle.opening import STARTED, sites_used_here
 from gliderport_prefect.lifecycle.state_folder import state_folder
 from gliderport_prefect.lifecycle.sweeping import Place, places_of, sweep
 from gliderport_prefect.protocol.ids import CampaignId
@@ -86,7 +86,7 @@ def reap(
     It returns after some seconds when every campaign is clear, and after the observation time when one may be silent.
 
     Args:
-        site: Where to look; every site that is set up here when not given.
+        site: Where to look; every site that may have been used from here when not given.
         bucket: Whose campaigns; those of every bucket when not given.
         silent_seconds: For how long a campaign must give no sign of life to count as silent; never less than two
             heartbeats of its workers.
@@ -125,7 +125,7 @@ def reap(
 def _open_sites(site: str | None, *, grace_seconds: float) -> dict[str, StartedWorkers]:
     if site is not None and site not in STARTED:
         raise unknown_key(site, STARTED, key="site")
-    names = STARTED if site is None else (site,)
+    names = sites_used_here() if site is None else [site]
     return {name: STARTED[name](grace_seconds) for name in names}
 
 
