@@ -111,6 +111,10 @@ class Upkeep:
         self._thread: threading.Thread | None = None
         saver.check = self._check
 
+    def close(self) -> None:
+        """Let the thread end when it has done what it was told."""
+        self._orders.put(_go_on)
+
     def variables(self) -> dict[str, str]:
         """Return what the job is told."""
         return {VARIABLE: self._saver.folder, RESTORED_VARIABLE: "0" if self._restored is None else "1"}
@@ -196,6 +200,10 @@ class Upkeep:
             self._is_useless = True
             self._note(error)
             return True
+        except Unusable as error:
+            # It may be about to take the place of its predecessor.
+            self._note(error)
+            return False
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, the job goes on
             self._note(error)
             return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -120,14 +121,25 @@ def _run_with_files(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder) 
     stage_in_seconds = round(time.monotonic() - began, 6) if attempt.spec.inputs or upkeep else 0.0
     if attempt.ending is not None and attempt.ahead is None:
         return Result(attempt.ending.outcome, attempt.ending.reason)
-    inputs = list_files(Path(folder.work)) if attempt.spec.inputs and attempt.spec.outputs else {}
-    result = _run_command(attempt, shop, folder=folder, upkeep=upkeep)
+    if upkeep is None:
+        result = _run_and_deliver(attempt, shop, folder=folder)
+    else:
+        with closing(upkeep):
+            result = upkeep.conclude(_run_and_deliver(attempt, shop, folder=folder, upkeep=upkeep))
     if stage_in_seconds:
         usage = replace(result.usage, stage_in_seconds=stage_in_seconds, bytes_in=bytes_in)
         result = replace(result, usage=usage)
+    return result
+
+
+def _run_and_deliver(
+    attempt: Attempt, shop: Workshop, *, folder: AttemptFolder, upkeep: Upkeep | None = None
+) -> Result:
+    inputs = list_files(Path(folder.work)) if attempt.spec.inputs and attempt.spec.outputs else {}
+    result = _run_command(attempt, shop, folder=folder, upkeep=upkeep)
     if attempt.spec.outputs:
         result = deliver(attempt, shop.publisher, delivery=Delivery(folder, inputs, result))
-    return result if upkeep is None else upkeep.conclude(result)
+    return result
 
 
 def _run_command(attempt: Attempt, shop: Workshop, *, folder: AttemptFolder, upkeep: Upkeep | None) -> Result:

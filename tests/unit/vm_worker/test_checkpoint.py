@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,9 +60,10 @@ class Job:
     attempt: Attempt
     upkeep: Upkeep
 
-    def write(self, text: str) -> None:
+    def write(self, text: str, *, folder: str = "state") -> None:
         """Write the state of the job."""
-        path = self.home / "work/state/x"
+        path = self.home / "work" / folder / "x"
+        path.parent.mkdir(exist_ok=True)
         path.with_suffix(".tmp").write_text(text)
         path.with_suffix(".tmp").rename(path)
 
@@ -180,6 +182,31 @@ def test_an_attempt_that_is_overtaken_by_a_later_one_saves_no_more(tmp_path: Pat
     lost.upkeep.stop(was_killed=False)
     assert lost.upkeep.conclude(FAILED) == FAILED
     assert lost.saved() == {"x": "644 new"}
+
+
+def test_a_folder_that_a_job_swaps_for_another_is_saved_once_it_is_back(tmp_path: Path, store: Gated) -> None:
+    job = begin(tmp_path, store, OFTEN)
+    place = job.home / "work/state"
+    place.rename(job.home / "work/away")
+    job.write("new", folder="coming")
+    (job.home / "work/coming").rename(place)
+    wait_until(lambda: job.saved() == {"x": "644 new"}, "the new one is saved")
+    place.rename(job.home / "work/gone")
+    job.upkeep.stop(was_killed=False)
+    job.upkeep.conclude(FAILED)
+    assert job.saved() == {"x": "644 new"}
+
+
+def test_the_thread_that_saves_ends_with_the_attempt_however_that_ends(tmp_path: Path, store: Gated) -> None:
+    job = begin(tmp_path, store, RARELY)
+
+    def fail() -> None:
+        with closing(job.upkeep):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    wait_until(lambda: not any(f"checkpoint-{JOB}" in each.name for each in threading.enumerate()), "no thread is left")
 
 
 def test_a_job_without_checkpoint_has_no_upkeep(tmp_path: Path, store: Gated) -> None:
