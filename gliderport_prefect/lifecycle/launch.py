@@ -11,7 +11,7 @@ from gliderport_prefect.campaign.replay import read_campaign, replay
 from gliderport_prefect.errors import SiteError
 from gliderport_prefect.lifecycle.opening import watch_site
 from gliderport_prefect.lifecycle.plan import open_runtime
-from gliderport_prefect.lifecycle.secrets import check_secrets
+from gliderport_prefect.lifecycle.secrets import check_environment
 from gliderport_prefect.lifecycle.workers import Workforce
 from gliderport_prefect.scheduling.budget import Spending, budget_of, decide_spending
 
@@ -32,13 +32,13 @@ def launch(plan: Plan) -> list[str]:
     Raises:
         SiteError: The site cannot start any.
         Stuck: Jobs wait that no worker of this campaign can ever run.
-        UserError: A secret that the jobs need has no value here.
+        UserError: A secret that the jobs need has no value here, or the bucket's credentials have expired.
     """
     runtime, site = open_runtime(plan), watch_site(plan)
     place_bundle(runtime.store, runtime.keys)
     state = replay(runtime)
     if state.jobs.unfinished:
-        check_secrets(plan, os.environ)
+        check_environment(plan, os.environ)
     state.jobs.keep_after = plan.launcher.keep_after
     state.rebuild_queue()
     workforce = Workforce(site, plan.launcher)

@@ -6,17 +6,20 @@ site; they are in no object, plan, command line or log.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from gliderport_prefect.errors import UserError
 from gliderport_prefect.lifecycle.plan import open_runtime
 from gliderport_prefect.protocol.records import Campaign
-from gliderport_prefect.store.environment import pick_secrets
+from gliderport_prefect.store.environment import bucket_environment, pick_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gliderport_prefect.lifecycle.plan import Plan
+
+_log = logging.getLogger(__name__)
 
 
 def name_secrets(plan: Plan) -> list[str]:
@@ -26,13 +29,27 @@ def name_secrets(plan: Plan) -> list[str]:
     return sorted({*plan.secrets, *(standing.secrets if standing is not None else ())})
 
 
-def check_secrets(plan: Plan, environment: Mapping[str, str]) -> None:
-    """Check that every secret that the campaign's jobs need has a value here.
+def check_environment(plan: Plan, environment: Mapping[str, str]) -> None:
+    """Check that workers will get what they need of this environment, and tell of what will not last.
 
     Raises:
-        UserError: One has none.
+        UserError: A secret that jobs need has no value here, or the credentials that would be sent have expired.
     """
     pick_secrets(name_secrets(plan), environment)
+    warn_of_end(plan, environment)
+
+
+def warn_of_end(plan: Plan, environment: Mapping[str, str]) -> None:
+    """Tell when the credentials that are about to be sent to other machines are worth nothing any more.
+
+    Raises:
+        UserError: They have expired.
+    """
+    if plan.site == "local" or plan.site_options.get("credentials") == "machine":
+        return
+    warning = bucket_environment(plan.bucket, environment).warning
+    if warning:
+        _log.warning("campaign %s: %s", plan.campaign, warning)
 
 
 def refuse_new_secrets(campaign: Campaign, wanted: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from gliderport_prefect.lifecycle.order import Order
 from gliderport_prefect.lifecycle.plan import Plan, open_bucket, plan_of
 from gliderport_prefect.lifecycle.plan import open_runtime as open_campaign
 from gliderport_prefect.lifecycle.prepare import prepare
-from gliderport_prefect.lifecycle.secrets import name_secrets
+from gliderport_prefect.lifecycle.secrets import name_secrets, warn_of_end
 from gliderport_prefect.lifecycle.upload import upload
 from gliderport_prefect.protocol.ids import CampaignId
 
@@ -58,6 +59,17 @@ def test_further_jobs_may_need_what_the_first_ones_needed_and_nothing_else(tmp_p
 def test_workers_get_the_secrets_of_jobs_that_the_source_no_longer_names(tmp_path: Path) -> None:
     submit(tmp_path, {"a": ["FIRST"], "b": ["SECOND"]})
     assert name_secrets(submit(tmp_path, {"b": ["SECOND"]})) == ["FIRST", "SECOND"]
+
+
+def test_keys_that_will_not_last_are_told_before_they_are_sent(caplog: pytest.LogCaptureFixture) -> None:
+    given = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "c"}
+    ends = {**given, "AWS_CREDENTIAL_EXPIRATION": "2099-01-01T00:00:00Z"}
+    plan = Plan(CampaignId("c"), "s3://bucket", site="skypilot")
+    for each in (plan, replace(plan, site_options={"credentials": "machine"}), replace(plan, site="local")):
+        warn_of_end(each, ends)
+    assert [each.partition(";")[0] for each in caplog.messages] == [
+        "campaign c: the bucket's credentials expire at 2099-01-01 00:00 UTC"
+    ]
 
 
 @pytest.mark.usefixtures("secrets")
