@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 EXAMPLE ?= quickstart
 # What the table at its end is sorted by.
 SORT_sweep := --sort result.accuracy
-# Which features' Debian packages and tests to leave out, by name: `make test WITHOUT=s3`.
+# Which features' Debian packages and tests to leave out, by name: `make test WITHOUT='s3 skypilot'`.
 WITHOUT ?=
 # The interpreter that .venv is made with; found when not given.
 PYTHON ?=
@@ -24,10 +24,12 @@ VM_SIDE := $(wildcard vm_worker gliderport_prefect/protocol gliderport_prefect/s
 SOURCES := $(wildcard gliderport_prefect vm_worker flows tests)
 
 # feature: Debian packages that its tests need (a feature is also the name of a pytest marker).
-FEATURES := s3
+FEATURES := s3 skypilot
 PACKAGES_s3 := radosgw ceph-mon ceph-osd ceph-common
+PACKAGES_skypilot := slurm-wlm munge openssh-server openssh-client rsync curl python3 procps util-linux passwd
 WANTED := $(filter-out $(WITHOUT),$(FEATURES))
 UNKNOWN := $(filter-out $(FEATURES),$(WITHOUT))
+NOT_WITHOUT := $(if $(WITHOUT),-m 'not ($(subst $(eval ) , or ,$(strip $(WITHOUT))))')
 
 # Nothing that runs here reports home.
 export DO_NOT_TRACK := 1
@@ -37,7 +39,7 @@ export SKYPILOT_DISABLE_USAGE_COLLECTION := 1
 .PHONY: help
 help: ## Say what can be typed
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
-	@echo 'Variables: EXAMPLE=sweep (run), WITHOUT=s3 (test), PYTHON=python3.12 (setup), TEST_PROCESSES=2, PYTEST_ARGS='
+	@echo 'Variables: EXAMPLE=sweep (run), WITHOUT=skypilot (test), PYTHON=python3.12 (setup), TEST_PROCESSES=2, PYTEST_ARGS='
 
 .PHONY: setup
 setup: $(INSTALLED) ## Make .venv with everything that is needed, if it is not there yet
@@ -74,10 +76,9 @@ run: setup ## Run an example campaign from start to end on this machine
 	echo "The files are in $$results. To look closer: source $(BIN)/activate; gliderport jobs; gliderport --help"
 
 .PHONY: test
-test: setup debian ## Check and test everything
-	@$(MAKE) check
-	mkdir -p .cache/coverage
-	$(BIN)/pytest -n $(TEST_PROCESSES) $(foreach f,$(WITHOUT),-m 'not $(f)') --cov --cov-report=term $(PYTEST_ARGS)
+test: setup debian check ## Check and test everything
+	@mkdir -p .cache/coverage
+	$(BIN)/pytest -n $(TEST_PROCESSES) $(NOT_WITHOUT) --cov --cov-report=term $(PYTEST_ARGS)
 
 .PHONY: debian
 debian: # Debian packages that the tests need: installed when root, else named
@@ -111,6 +112,13 @@ spelling:
 .PHONY: format
 format: setup ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
+
+.PHONY: rig rig-down
+rig: setup ## Bring up a real SkyPilot with a Slurm cluster of virtual nodes, all on this machine's loopback
+	@.ci/debian-packages skypilot: $(PACKAGES_skypilot)
+	$(BIN)/python -m tests.skypilot.rig up
+rig-down: ## End that SkyPilot and its cluster
+	@$(BIN)/python -m tests.skypilot.rig down
 
 .PHONY: bench
 bench: setup ## Measure speed, gaps, latency, requests and scale beside bare loops and public clients (minutes)

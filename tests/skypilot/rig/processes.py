@@ -80,9 +80,10 @@ class Daemon:
 
     def list_processes(self) -> list[psutil.Process]:
         """List it and all that it started, whoever the parent is now."""
-        return [
-            process for process in psutil.process_iter() if _read_mark(process) == self._mark and _is_alive(process)
-        ]
+        marked = [process for process in psutil.process_iter() if _read_mark(process) == self._mark]
+        # A program may write its title over its environment, the mark included, as sshd does.
+        first = self.find()
+        return [process for process in {*marked, *([first] if first else [])} if _is_alive(process)]
 
     @property
     def _mark(self) -> str:
