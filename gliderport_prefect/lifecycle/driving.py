@@ -127,6 +127,7 @@ class Distribution:
     watch: Callable[[Progress], None]
     feed: Feed
     _wait: float = 0.0
+    _complaint: str = ""
     _lost: dict[SessionId, str] = field(default_factory=dict[SessionId, str])
 
     def __post_init__(self) -> None:
@@ -217,12 +218,19 @@ class Distribution:
         progress = Progress(
             jobs=state.jobs.counts(),
             workers=self.workforce.counts(state),
-            note=f"asked the site for {started} more worker{'s' if started > 1 else ''}" if started else "",
+            note=self._news(started),
             cost=self.purse.cost,
         )
         self.watch(progress)
         if self._note.is_due(now):
             self._leave_note(progress)
+
+    def _news(self, started: int) -> str:
+        """Say what is new of workers: that some were asked for, or why none come, once for each reason."""
+        if started:
+            return f"asked the site for {started} more worker{'s' if started > 1 else ''}"
+        said, self._complaint = self._complaint, self.workforce.hindrance(self.launcher.state)
+        return f"waiting: {self._complaint}" if self._complaint and self._complaint != said else ""
 
     def _leave_note(self, progress: Progress) -> None:
         """Put the newest progress note in place of the older ones, unless it says the same."""

@@ -269,6 +269,16 @@ class Workforce:
 
     def waiting_for(self, state: CampaignState) -> str:
         """Say why jobs wait, as far as it is for want of workers; empty when it is not."""
+        hindrance = self.hindrance(state)
+        if hindrance or state.sessions or not len(state.waiting):
+            return hindrance
+        coming = [each for each in self._hands(state) if each.is_coming]
+        reasons = [reason for each in coming if (reason := self._known[each.name].reason)]
+        said = f"{len(coming)} worker{'' if len(coming) == 1 else 's'} to come up" if coming else "workers"
+        return said + (f": {reasons[0]}" if reasons else "")
+
+    def hindrance(self, state: CampaignState) -> str:
+        """Say why workers that jobs wait for do not come; empty when all is well."""
         if self.site.trouble:
             return self.site.trouble
         if not len(state.waiting):
@@ -278,10 +288,6 @@ class Workforce:
         dry = [each for each in self._droughts.values() if each.tries]
         if dry:
             return f"machines: {dry[0].reason or 'the site has none'} (tried {dry[0].tries} times in a row)"
-        coming = [each for each in self._hands(state) if each.is_coming]
-        if coming and not state.sessions:
-            reasons = [reason for each in coming if (reason := self._known[each.name].reason)]
-            return f"{len(coming)} workers to come up" + (f": {reasons[0]}" if reasons else "")
         return ""
 
     def _say_failures(self) -> str:

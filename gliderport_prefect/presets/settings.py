@@ -17,6 +17,9 @@ from gliderport_prefect.protocol.notation import unknown_key
 from gliderport_prefect.protocol.quantities import parse_dollars, parse_seconds, parse_size
 from gliderport_prefect.protocol.records import LauncherPolicy, WorkerPolicy
 
+_LEAST_BEATS = 2
+"""A worker is lost after so many heartbeats at the earliest: one may be late."""
+
 Field = tuple[str, Callable[[object, str], Any]]
 """Name of a field, and what reads its value with the help of its key path."""
 
@@ -53,8 +56,19 @@ class CampaignSettings:
         return WorkerPolicy(**self.worker)
 
     def launcher_policy(self) -> LauncherPolicy:
-        """Return the limits that the launcher keeps."""
-        return LauncherPolicy(**self.launcher)
+        """Return the limits that the launcher keeps.
+
+        Raises:
+            UserError: Workers would count as lost before they have to speak.
+        """
+        policy, heartbeat = LauncherPolicy(**self.launcher), self.worker_policy().heartbeat_seconds
+        if policy.dead_seconds < _LEAST_BEATS * heartbeat:
+            raise UserError(
+                f"workers that speak every {heartbeat:g} s would count as lost after {policy.dead_seconds:g} s",
+                key="policy.dead",
+                hint=f"at least {_LEAST_BEATS} times `policy.heartbeat`: {_LEAST_BEATS * heartbeat:g} s",
+            )
+        return policy
 
 
 def parse_settings(written: Mapping[str, Any], *, key: str = "") -> CampaignSettings:

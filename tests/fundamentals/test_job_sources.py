@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from textwrap import dedent
 
+import pytest
+
+from gliderport_prefect.errors import UserError
 from gliderport_prefect.presets.command import command_submission
 from gliderport_prefect.presets.sources import open_source
 from gliderport_prefect.protocol.jobspec import Input, Output
@@ -140,6 +143,13 @@ def test_one_file_describes_a_whole_campaign(tmp_path: Path) -> None:
     assert settings.site_options == {"cpus": 2, "memory_bytes": 4 * 2**30}
     assert settings.launcher_policy().max_workers == 4
     assert (settings.launcher_policy().dead_seconds, settings.worker_policy().heartbeat_seconds) == (300, 10)
+
+
+@pytest.mark.parametrize("written", ["{heartbeat: 30s}", "{dead: 20s}", "{heartbeat: 10m, dead: 19m}"])
+def test_a_worker_may_not_count_as_lost_before_it_has_to_speak(tmp_path: Path, written: str) -> None:
+    write(tmp_path / "campaign.yaml", f"policy: {written}\njobs: [{{id: a, run: x}}]\n")
+    with pytest.raises(UserError, match=r"policy\.dead.*\n.*at least 2 times `policy\.heartbeat`"):
+        open_source(tmp_path).settings.launcher_policy()
 
 
 def test_the_rows_of_a_campaign_file_may_be_a_range_or_be_written_inline(tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ def test_when_machines_come_again_the_pauses_start_anew() -> None:
     while not case.round(1):
         pass
     case.round(1)
-    assert case.workforce.waiting_for(case.state) == "1 workers to come up"
+    assert case.workforce.waiting_for(case.state) == "1 worker to come up"
 
 
 def test_a_campaign_may_fail_for_want_of_machines() -> None:

@@ -79,6 +79,8 @@ def test_a_mistake_in_a_job_file(tmp_path: Path, text: str, line: int | None, ke
         ("workers:\n  memory: 4\njobs: [{id: a, run: x}]\n", 2, "workers.memory", "unit"),
         ("policy:\n  idel: 5m\njobs: [{id: a, run: x}]\n", 2, "policy.idel", "did you mean `idle`"),
         ("policy: {idle: never}\njobs: [{id: a, run: x}]\n", 1, "policy.idle", "no time"),
+        ("policy: {market: spotty}\njobs: [{id: a, run: x}]\n", 1, "policy.market", "spot, on-demand, fallback"),
+        ("policy: {no_capacity: 1}\njobs: [{id: a, run: x}]\n", 1, "policy.no_capacity", "wait, on-demand, fail"),
         ("policy: 3\njobs: [{id: a, run: x}]\n", 1, "policy", "mapping"),
         ("site: [a]\njobs: [{id: a, run: x}]\n", 1, "site", "expected text"),
         ("sky_template:\n  setup: x\n  run: y\njobs: [{id: a, run: x}]\n", 3, "sky_template.run", "Gliderport adds"),
@@ -222,7 +224,7 @@ def test_every_key_of_a_campaign_file_is_documented_in_one_place() -> None:
 
 def test_every_field_of_the_policies_can_be_set() -> None:
     policies = {each.name for policy in (WorkerPolicy, LauncherPolicy) for each in fields(policy)}
-    assert {field for field, _ in POLICY_KEYS.values()} | {"max_workers"} == policies
+    assert {field for field, _ in POLICY_KEYS.values()} | {"max_workers", "budget"} == policies
 
 
 def test_the_nearer_settings_win_and_mappings_are_joined() -> None:
