@@ -14,8 +14,8 @@ from gliderport_prefect.sites.sky_names import PREEMPTIBLE, Owner
 from gliderport_prefect.sites.sky_options import WorkerEnvironment
 from gliderport_prefect.sites.sky_prices import Choice
 
-RECOVERED_CODES = (70, 75, 79)
-"""Exit codes of a worker that another start may help: crashed, bucket lost, preempted."""
+RECOVERED_CODES = (70, 75, 79, 134, 137, 139)
+"""Exit codes of a worker that another start may help: crashed, bucket lost, preempted, killed by a signal."""
 _FORBIDDEN = {
     "run": "Gliderport adds the command that starts the worker: move it to `setup`, or to the jobs",
     "service": "a worker is no service: remove it",

@@ -16,6 +16,7 @@ from gliderport_prefect.sites.sky_task import TaskBuilder, check_template, list_
 
 ONE = WorkerName("worker-0001")
 OWNER = Owner("fit", "s3://bucket/runs")
+CODES = [70, 75, 79, 134, 137, 139]
 
 
 def build(template: dict[str, Any], *, market: Market | None = None, **more: dict[str, str]) -> dict[str, Any]:
@@ -61,17 +62,17 @@ def test_no_secret_is_shown_with_the_environment() -> None:
 
 
 def test_a_worker_that_crashed_or_lost_the_bucket_or_its_machine_is_started_again() -> None:
-    assert build({})["resources"]["job_recovery"] == {"recover_on_exit_codes": [70, 75, 79]}
+    assert build({})["resources"]["job_recovery"] == {"recover_on_exit_codes": CODES}
 
 
 @pytest.mark.parametrize(
     ("written", "merged"),
     [
-        ("FAILOVER", {"strategy": "FAILOVER", "recover_on_exit_codes": [70, 75, 79]}),
-        ({"recover_on_exit_codes": 33}, {"recover_on_exit_codes": [33, 70, 75, 79]}),
+        ("FAILOVER", {"strategy": "FAILOVER", "recover_on_exit_codes": CODES}),
+        ({"recover_on_exit_codes": 33}, {"recover_on_exit_codes": [33, *CODES]}),
         (
             {"max_restarts_on_errors": 3, "recover_on_exit_codes": [75, 1]},
-            {"max_restarts_on_errors": 3, "recover_on_exit_codes": [1, 70, 75, 79]},
+            {"max_restarts_on_errors": 3, "recover_on_exit_codes": [1, *CODES]},
         ),
     ],
 )
