@@ -49,7 +49,7 @@ class Saver:
         self._also = None if began_with is None else began_with.number
         self._content = _content_of(began_with.record) if began_with is not None else None
         self._real_folder = os.path.realpath(writer.folder)
-        self._seen = survey(writer.folder)
+        self._seen: Survey | None = survey(writer.folder)
         # What this attempt itself has in the bucket: a file of an earlier try may be deleted by its own worker.
         self._files: dict[str, SavedFile] = {}
         self._marks: Mapping[str, Mark] = {}
@@ -98,6 +98,8 @@ class Saver:
             self._shelf.check_not_stale(self._writer.attempt)
             self._upload(files, taken.copies)
             self.check()
+            # If the reply gets lost, what is in the bucket is not known: the next save must not rely on it.
+            self._content = self._seen = None
             shelved = self._shelf.put(record)
             self._content, self._files, self._marks = _content_of(record), files, taken.survey.files
             self._prune(shelved)

@@ -22,6 +22,7 @@ from gliderport_prefect.store.seam import Store
 
 KEPT = 2
 """How many complete checkpoints of a job are kept."""
+_MOST_LOOKS = 20
 
 
 class Stale(GliderportError):
@@ -65,12 +66,9 @@ class Shelf:
 
     def list_newest_first(self) -> list[Shelved]:
         """Return the complete checkpoints; a record that cannot be read is none."""
-        numbers = list_numbers(self.store, self._keys.saved(self._job))
-        self._known = {number: self._known[number] for number in numbers if number in self._known}
-        for number in numbers:
-            self._highest = max(self._highest, number)
-            if number not in self._known:
-                self._known[number] = self._read(number)
+        for _ in range(_MOST_LOOKS):
+            if self._learn(list_numbers(self.store, self._keys.saved(self._job))):
+                break
         found = [Shelved(number, record) for number, record in self._known.items() if record is not None]
         return sorted(found, key=lambda each: each.rank, reverse=True)
 
@@ -131,11 +129,19 @@ class Shelf:
         attempt = self._keys.saved_by(self._job, key)
         return is_attempt_id(attempt) and rank_of(attempt) <= own
 
-    def _read(self, number: int) -> SavedCheckpoint | None:
-        key = self._record_key(number)
-        data = self.store.get(key)
-        if data is None:
-            return None
+    def _learn(self, numbers: Sequence[int]) -> bool:
+        """Read the records of these numbers; say whether all are still there: one goes when there is a newer one."""
+        self._highest = max([self._highest, *numbers])
+        self._known = {number: self._known[number] for number in numbers if number in self._known}
+        for number in numbers:
+            if number not in self._known:
+                data = self.store.get(self._record_key(number))
+                if data is None:
+                    return False
+                self._known[number] = self._decode(data, self._record_key(number))
+        return True
+
+    def _decode(self, data: bytes, key: str) -> SavedCheckpoint | None:
         try:
             record = decode(SavedCheckpoint, data, where=key)
         except ProtocolError:

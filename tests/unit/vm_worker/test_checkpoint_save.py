@@ -236,19 +236,23 @@ def test_a_save_that_is_given_up_leaves_the_last_one_and_is_made_up_for(
 
 
 class _Refusing:
-    """A store that takes no more records."""
+    """A store that takes no more records, or says so although it does."""
 
-    def __init__(self, inner: Store) -> None:
+    def __init__(self, inner: Store, *, lies: bool = False) -> None:
         self._inner = inner
+        self._lies = lies
         self.refuses = True
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
 
     def create(self, key: str, data: bytes) -> bytes | None:
-        if self.refuses:
+        if self.refuses and not self._lies:
             raise StoreUnreachable("no")
-        return self._inner.create(key, data)
+        standing = self._inner.create(key, data)
+        if self.refuses:
+            raise StoreUnreachable("the reply was lost")
+        return standing
 
 
 def test_files_without_their_record_are_no_checkpoint(machine: Machine) -> None:
@@ -261,6 +265,22 @@ def test_files_without_their_record_are_no_checkpoint(machine: Machine) -> None:
     store.refuses = False
     run.saver.save()
     assert (machine.objects(), machine.read()) == (1, run.look())
+
+
+def test_after_a_record_whose_reply_was_lost_the_folder_is_saved_even_as_it_was_before(machine: Machine) -> None:
+    store = _Refusing(machine.store, lies=True)
+    store.refuses = False
+    run = machine.begin("1.1", store)  # pyright: ignore[reportArgumentType]
+    run.write(x="1")
+    run.saver.save()
+    store.refuses = True
+    run.write(y="2")
+    with pytest.raises(StoreError):
+        run.saver.save()
+    store.refuses = False
+    (run.folder / "y").unlink()
+    run.saver.save()
+    assert machine.read() == run.look()
 
 
 def test_clearing_leaves_nothing(machine: Machine) -> None:
@@ -330,6 +350,29 @@ def test_without_a_whole_checkpoint_the_folder_stays_as_it_is(machine: Machine) 
     run = machine.begin("2.1")
     assert run.restored is None
     assert run.look() == {"seed": "644 from an input"}
+
+
+def test_a_record_that_is_deleted_while_it_is_listed_gives_way_to_the_newer_one(machine: Machine) -> None:
+    lost = machine.begin("1.1")
+    for step in range(2):
+        lost.write(x=str(step))
+        lost.saver.save()
+
+    class Overtaking:
+        """A store behind which the lost worker saves again before the last record is read."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(machine.store, name)
+
+        def get(self, key: str) -> bytes | None:
+            if key.endswith("00000002") and lost.look() == {"x": "644 1"}:
+                for step in range(2, 4):
+                    lost.write(x=str(step))
+                    lost.saver.save()
+            return machine.store.get(key)
+
+    new = machine.begin("2.1", Overtaking())  # pyright: ignore[reportArgumentType]
+    assert new.look() == {"x": "644 3"}
 
 
 def test_a_checkpoint_that_is_deleted_while_it_is_read_gives_way_to_the_newer_one(machine: Machine) -> None:
