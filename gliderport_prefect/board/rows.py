@@ -55,6 +55,10 @@ class JobRow:
     """Inputs fetched for it."""
     bytes_out: int | None = None
     """Outputs published."""
+    checkpoint_bytes_in: int | None = None
+    """Files of a checkpoint restored before its command started."""
+    checkpoint_bytes_out: int | None = None
+    """Files of checkpoints saved."""
     worker: str | None = None
     """Who ran it."""
     session: str | None = None
@@ -106,6 +110,8 @@ def make_row(runtime: Runtime, state: CampaignState, *, name: JobName, newest: N
         cost_wasted=cost.wasted,
         bytes_in=usage.bytes_in,
         bytes_out=usage.bytes_out,
+        checkpoint_bytes_in=usage.checkpoint_bytes_in,
+        checkpoint_bytes_out=usage.checkpoint_bytes_out,
         worker=worker_of(settled.session),
         session=settled.session,
         attempt=report.attempt,
