@@ -6,13 +6,13 @@ A plan is small, holds no secret and survives pickling, because Prefect stores w
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gliderport_prefect.campaign.replay import read_campaign
 from gliderport_prefect.campaign.runtime import Runtime
+from gliderport_prefect.lifecycle.state_folder import state_folder
 from gliderport_prefect.protocol.ids import CampaignId
 from gliderport_prefect.protocol.keys import CampaignKeys
 from gliderport_prefect.protocol.records import LauncherPolicy, WorkerPolicy
@@ -86,6 +86,5 @@ def open_bucket(url: str) -> Store:
 
 def site_folder(plan: Plan) -> Path:
     """Return the folder of this machine where the site keeps what it must remember of the campaign's workers."""
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     bucket = hashlib.sha256(open_bucket(plan.bucket).url.encode()).hexdigest()[:12]
-    return state / "gliderport" / f"{plan.campaign}-{bucket}"
+    return state_folder() / f"{plan.campaign}-{bucket}"
