@@ -59,9 +59,8 @@ class Purse:
         if clock.monotonic() < self._look_at:
             return
         self._look_at = clock.monotonic() + _LOOK_SECONDS
-        now = clock.wall()
-        self.cost = fleet.cost(now=now)
-        self._reckoned = self.cost.total if self.budget is None else fleet.reckon(now=now)
+        self.cost = fleet.cost(now=clock.wall())
+        self._reckoned = fleet.reckon(self.cost)
 
     def allows_more(self) -> bool:
         """Say whether anything new may be started; while not, let what runs finish and then end the campaign.

@@ -45,7 +45,7 @@ def launch(plan: Plan) -> list[str]:
     site.turn()
     _refuse_trouble(site, state)
     workforce.look(state)
-    cost = state.fleet.reckon(now=runtime.clock.wall())
+    cost = state.fleet.reckon(state.fleet.cost(now=runtime.clock.wall()))
     if decide_spending(cost, budget_of(state, read_campaign(runtime).launcher)) is not Spending.OPEN:
         return []  # whoever drives it may find that somebody has raised the budget
     names = workforce.match(state)

@@ -64,17 +64,6 @@ class Cost:
         """Whether nothing was to be paid, as far as can be told."""
         return not self.total and not self.unknown_hours
 
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.spot + other.spot,
-            self.on_demand + other.on_demand,
-            self.spot_hours + other.spot_hours,
-            self.on_demand_hours + other.on_demand_hours,
-            self.unknown_hours + other.unknown_hours,
-            self.used + other.used,
-            self.wasted + other.wasted,
-        )
-
 
 class Use(NamedTuple):
     """What an attempt had of its worker."""
@@ -117,11 +106,12 @@ class Fleet:
 
     def cost(self, *, now: float) -> Cost:
         """Return what all workers have cost until that moment, in seconds since the epoch."""
-        return sum((cost_of(each, now=now) for each in self.meters.values()), Cost())
+        return _sum(self.meters.values(), now)
 
-    def reckon(self, *, now: float) -> float:
+    def reckon(self, cost: Cost) -> float:
         """Return what is held against a budget: dollars, with unknown prices taken for the highest that is known."""
-        cost = self.cost(now=now)
+        if not cost.unknown_hours:
+            return cost.total
         known = (stretch.price_per_hour or 0.0 for meter in self.meters.values() for stretch in meter.stretches)
         return cost.total + cost.unknown_hours * max(known, default=0.0)
 
@@ -148,7 +138,7 @@ class Fleet:
 
 def cost_of(meter: Meter, *, now: float) -> Cost:
     """Return what one worker has cost until that moment, in seconds since the epoch."""
-    return sum((_cost_of(each, meter.up_seconds(each, now=now)) for each in meter.stretches), Cost())
+    return _sum([meter], now)
 
 
 def share_of(offer: Offer, needs: Resources) -> float:
@@ -170,18 +160,25 @@ def is_wasted(outcome: Outcome, then: JobState) -> bool:
     return outcome in FREE or then is JobState.QUEUED
 
 
-def _cost_of(stretch: Stretch, up_seconds: float) -> Cost:
-    hours, is_spot, scale = up_seconds / _HOUR, stretch.market is Market.SPOT, _scale(stretch, up_seconds=up_seconds)
-    price = stretch.price_per_hour or 0.0
-    return Cost(
-        spot=hours * price if is_spot else 0.0,
-        on_demand=0.0 if is_spot else hours * price,
-        spot_hours=hours if is_spot else 0.0,
-        on_demand_hours=0.0 if is_spot else hours,
-        unknown_hours=hours if stretch.price_per_hour is None else 0.0,
-        used=stretch.used_seconds * scale / _HOUR * price,
-        wasted=stretch.wasted_seconds * scale / _HOUR * price,
-    )
+def _sum(meters: Iterable[Meter], now: float) -> Cost:
+    """Return the cost of all stretches; plain sums, because a launcher with thousands of workers asks every second."""
+    spot = on_demand = spot_hours = on_demand_hours = unknown_hours = used = wasted = 0.0
+    for meter in meters:
+        for stretch in meter.stretches:
+            up_seconds = meter.up_seconds(stretch, now=now)
+            hours, price = up_seconds / _HOUR, stretch.price_per_hour or 0.0
+            if stretch.market is Market.SPOT:
+                spot_hours += hours
+                spot += hours * price
+            else:
+                on_demand_hours += hours
+                on_demand += hours * price
+            if stretch.price_per_hour is None:
+                unknown_hours += hours
+            per_second = _scale(stretch, up_seconds=up_seconds) / _HOUR * price
+            used += stretch.used_seconds * per_second
+            wasted += stretch.wasted_seconds * per_second
+    return Cost(spot, on_demand, spot_hours, on_demand_hours, unknown_hours, used, wasted)
 
 
 def _scale(stretch: Stretch, *, up_seconds: float) -> float:

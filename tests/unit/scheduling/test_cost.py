@@ -84,7 +84,7 @@ def test_a_price_that_is_told_late_holds_from_the_start() -> None:
 
 def test_a_budget_is_held_against_the_highest_known_price_where_a_price_is_unknown() -> None:
     told = fleet(seen(WorkerState.RUNNING, 0), seen(WorkerState.RUNNING, 1, recoveries=1, price_per_hour=None))
-    assert told.reckon(now=4 * HOUR) == 1.0 + 3.0
+    assert told.reckon(told.cost(now=4 * HOUR)) == 1.0 + 3.0
 
 
 def test_an_attempt_costs_its_share_at_the_price_of_its_machine() -> None:
