@@ -13,6 +13,8 @@ from gliderport_prefect.protocol.jobspec import Checkpoint, Input, JobSpec, Outp
 from gliderport_prefect.protocol.outcomes import Outcome
 from gliderport_prefect.protocol.records import Assignment, SavedCheckpoint
 from tests.integration.worker_rig import NAMELESS, Rig, wait_for_exit, wait_for_file, worker_rig
+from tests.metadata_faces import GcpFace
+from tests.metadata_server import serve_metadata
 from tests.waiting import wait_until
 
 rig = worker_rig
@@ -88,6 +90,20 @@ def test_what_a_job_writes_at_its_term_is_saved_before_its_worker_leaves(rig: Ri
     assert report.outcome is Outcome.PREEMPTED
     assert state(rig, job) == {"x": b"last\n"}
     assert report.usage.checkpoint_bytes_out == 5
+
+
+def test_after_a_notice_a_job_writes_its_state_and_it_is_saved_before_the_machine_goes(rig: Rig) -> None:
+    face = GcpFace()
+    upon_term = "sleep 0.5; echo last > state/x; exit 0"
+    with serve_metadata(face) as server:
+        rig.start_worker(GLIDERPORT_NOTICES="gcp", GLIDERPORT_METADATA_ADDRESS=server.address)
+        job = rig.make(f"trap '{upon_term}' TERM; touch {rig.folder}/up; while :; do sleep 0.05; done", RARELY)
+        rig.say(rig.meet(), assign=[job])
+        wait_until((rig.folder / "up").exists, "the job runs")
+        face.announce()
+        report = rig.report_of(job)
+    assert report.outcome is Outcome.PREEMPTED
+    assert state(rig, job) == {"x": b"last\n"}
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -171,6 +174,28 @@ def test_a_file_that_is_being_written_in_place_is_taken_whole_or_not_at_all(fold
     found = take(folder)
     assert found is not None
     assert contents(found) == {"x": path.read_bytes()}
+
+
+@pytest.mark.parametrize("what", ["file", "sub/folder"])
+def test_what_cannot_be_read_keeps_everything_from_being_taken(what: str) -> None:
+    # Not in pytest's own folder, which only its owner may enter.
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made, "state")
+        (folder / "sub/folder").mkdir(parents=True)
+        (folder / "file").write_text("x")
+        for path in (Path(made), folder, folder / "sub"):
+            path.chmod(0o777)
+        (folder / what).chmod(0)
+        with ThreadPoolExecutor(1) as pool, pytest.raises(PermissionError):
+            pool.submit(_take_as_nobody, folder).result()
+        (folder / what).chmod(0o700)
+
+
+def _take_as_nobody(folder: Path) -> None:
+    if os.geteuid() == 0:
+        # Of this thread only: root could read everything.
+        ctypes.CDLL(None).setfsuid(65534)
+    take(folder)
 
 
 def test_what_was_written_when_its_writer_was_killed_is_doubtful(folder: Path) -> None:
