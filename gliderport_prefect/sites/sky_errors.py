@@ -56,8 +56,7 @@ def translate_error(error: BaseException, doing: str) -> GliderportError:
         if kind.__name__ in _SITE:
             return SiteError(f"{doing}: {said}\n  {_SITE[kind.__name__]}")
         if kind.__name__ in _USER:
-            hint = _NO_CLOUD if "sky check" in said else _USER[kind.__name__]
-            return UserError(f"{doing}: {said}", key=TEMPLATE, hint=hint)
+            return UserError(f"{doing}: {said}", key=TEMPLATE, hint=_USER[kind.__name__])
     return SiteError(f"{doing}: {said}")
 
 
