@@ -172,13 +172,14 @@ class Distribution:
         self._lost = {}
         self.purse.look()
         if not self.purse.allows_more():
+            self.workforce.dismiss_coming(launcher.state)
             self._tell(now, started=0)
             return moved
         given = launcher.hand_out()
         started = self.workforce.match(launcher.state)  # for what the workers that are there have no room for
         launcher.drain(self.workforce.displaced)
         if started:
-            launcher.note_workers(self.workforce.sightings())
+            self._note_workers()
         self._tell(now, started=len(started))
         return bool(moved or given or started)
 
@@ -187,7 +188,12 @@ class Distribution:
         try:
             self._lost = self.workforce.look(self.launcher.state)
         finally:
-            self.launcher.note_workers(self.workforce.sightings())
+            self._note_workers()
+
+    def _note_workers(self) -> None:
+        looked = self.workforce.sightings()
+        if looked is not None:
+            self.launcher.note_workers(looked)
 
     def _next_wait(self, *, moved: bool) -> float:
         if moved:
@@ -250,7 +256,8 @@ class Distribution:
         launcher = self.launcher
         launcher.drain(launcher.state.sessions.values())
         over = tuple(Death(session, "the campaign is over") for session in launcher.state.sessions)
-        seen = launcher.derive_seen(self.workforce.sightings())
+        looked = self.workforce.sightings()
+        seen = () if looked is None else launcher.derive_seen(looked)
         launcher.write_ledger(LedgerRecord(launcher.epoch, "", finished=True, dead=over, seen=seen))
         write_snapshot(launcher.runtime, launcher.state)
         self._noted = {}, ""

@@ -67,9 +67,12 @@ class Workforce:
     _droughts: dict[bool, Drought] = field(default_factory=lambda: {False: Drought(), True: Drought()})
     _surplus_since: float | None = None
 
-    def sightings(self) -> list[Sighting]:
-        """Return what the site said at the last look of each worker, and which were asked for since."""
-        return sight(self._known.values())
+    def sightings(self) -> list[Sighting] | None:
+        """Return what the site said at the last look of each worker, and which were asked for since.
+
+        None as long as the site has not been asked: that says nothing of workers that earlier launchers started.
+        """
+        return sight(self._known.values()) if self._has_looked else None
 
     # --- looking ------------------------------------------------------------------------------------------------
 
@@ -149,6 +152,10 @@ class Workforce:
             raise Stuck(f"the site had no machines, {worst.tries} times in a row: {said}")
 
     # --- starting and sending away ------------------------------------------------------------------------------
+
+    def dismiss_coming(self, state: CampaignState) -> None:
+        """Send away who is on the way: nothing new is to start."""
+        self._dismiss(each for each in self._hands(state) if each.is_coming)
 
     def match(self, state: CampaignState) -> list[WorkerName]:
         """Start the workers that the jobs are worth, send away whom nobody needs, and return the names of the new.
@@ -241,7 +248,8 @@ class Workforce:
         return market is Market.ON_DEMAND
 
     def _new_names(self, state: CampaignState, count: int) -> list[WorkerName]:
-        taken = {*self._known, *(worker_of(each) for each in [*state.sessions, *state.ended_sessions])}
+        spoken = (worker_of(each) for each in [*state.sessions, *state.ended_sessions])
+        taken = {*self._known, *state.fleet.meters, *spoken}
         numbers = (int(name.rpartition("-")[2]) for name in taken if name.rpartition("-")[2].isdecimal())
         first = max(numbers, default=0) + 1
         return [WorkerName(f"worker-{number:04d}") for number in range(first, first + count)]
