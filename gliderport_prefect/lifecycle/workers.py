@@ -5,6 +5,7 @@ What to do is decided in `scheduling`; here the site is asked and told, and what
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,13 @@ if TYPE_CHECKING:
     from gliderport_prefect.scheduling.state import CampaignState
     from gliderport_prefect.sites.watched import Watched
 
+_log = logging.getLogger(__name__)
+
 _SURPLUS_SECONDS = 60.0
 """A worker on its way is sent away when nobody has needed it for this long."""
+_UNHEARD_SECONDS = {True: 180.0, False: 3600.0}
+"""A worker that runs, as its site says, and has no live session is ended after this long. Who has spoken before has
+lost its machine, which the site will notice, or cannot reach the bucket; who never has may still be set up."""
 _WAITING = {WorkerState.STARTING, WorkerState.RECOVERING}
 _LEFT_WELL = "said goodbye"
 
@@ -63,6 +69,7 @@ class Workforce:
     _dismissed: set[WorkerName] = field(default_factory=set[WorkerName])
     _markets: dict[WorkerName, Market | None] = field(default_factory=dict[WorkerName, "Market | None"])
     _waiting_since: dict[WorkerName, float] = field(default_factory=dict[WorkerName, float])
+    _unheard_since: dict[WorkerName, float] = field(default_factory=dict[WorkerName, float])
     _supplied: set[WorkerName] = field(default_factory=set[WorkerName])
     _droughts: dict[bool, Drought] = field(default_factory=lambda: {False: Drought(), True: Drought()})
     _surplus_since: float | None = None
@@ -90,6 +97,7 @@ class Workforce:
         self._note_waiting()
         self._note_capacity()
         self._note_failures(state)
+        self._end_unheard(state)
         self._has_looked = True
         self._refuse_hopeless(state)
         gone = {each.name: each for each in self._known.values() if each.state is WorkerState.GONE}
@@ -136,6 +144,20 @@ class Workforce:
                     self._failures.excuse(each.name)
                 self._failures.note_death(each.name, words=each.reason)
 
+    def _end_unheard(self, state: CampaignState) -> None:
+        """End the workers that run and are not heard: they cost money, and take the place of others."""
+        now, live = self.clock.monotonic(), {worker_of(each) for each in state.sessions}
+        running = [each.name for each in self._known.values() if each.state is WorkerState.RUNNING]
+        unheard = [name for name in running if name not in live and name not in self._dismissed]
+        self._unheard_since = {name: self._unheard_since.get(name, now) for name in unheard}
+        spoken = {worker_of(each) for each in state.ended_sessions}
+        for name, since in self._unheard_since.items():
+            limit = _UNHEARD_SECONDS[name in spoken]
+            if now - since >= limit:
+                _log.warning("worker %s runs and was not heard for %g s: it is ended", name, limit)
+                self._failures.note_death(name, words=f"nothing, for {limit:g} s, though its site says that it runs")
+                self._dismiss([name])
+
     def _note_work(self, state: CampaignState) -> None:
         self._worked.update(worker_of(each.id) for each in state.sessions.values() if each.held or each.succeeded)
 
@@ -155,7 +177,7 @@ class Workforce:
 
     def dismiss_coming(self, state: CampaignState) -> None:
         """Send away who is on the way: nothing new is to start."""
-        self._dismiss(each for each in self._hands(state) if each.is_coming)
+        self._dismiss([each.name for each in self._hands(state) if each.is_coming])
 
     def match(self, state: CampaignState) -> list[WorkerName]:
         """Start the workers that the jobs are worth, send away whom nobody needs, and return the names of the new.
@@ -175,7 +197,7 @@ class Workforce:
         if self._failures.in_row >= self.policy.start_failure_limit:
             return []
         displaced = decide_displaced(wanted, hands, most=self.policy.max_workers)
-        self._dismiss(each for each in displaced if each.is_coming)
+        self._dismiss([each.name for each in displaced if each.is_coming])
         self.displaced = [each.session for each in displaced if each.session is not None]
         return self._start(state, wanted, hands=[each for each in hands if each.name not in self._dismissed])
 
@@ -206,7 +228,7 @@ class Workforce:
             reason = self._known[tired[0].name].reason or "workers have waited for machines for too long"
             now = self.clock.monotonic()
             self._droughts[False] = note_waited(self.policy, self._droughts[False], now=now, reason=reason)
-            self._dismiss(tired)
+            self._dismiss([each.name for each in tired])
 
     def _dismiss_surplus(self, wanted: Wanted, hands: Sequence[Hand]) -> None:
         """Send away whom nobody has needed for a while."""
@@ -216,10 +238,9 @@ class Workforce:
         elif self._surplus_since is None:
             self._surplus_since = now
         elif now - self._surplus_since >= _SURPLUS_SECONDS:
-            self._dismiss(surplus)
+            self._dismiss([each.name for each in surplus])
 
-    def _dismiss(self, hands: Iterable[Hand]) -> None:
-        names = [each.name for each in hands]
+    def _dismiss(self, names: Sequence[WorkerName]) -> None:
         if names:
             self.site.dismiss(names)
             self._dismissed.update(names)

@@ -255,6 +255,29 @@ def test_while_others_work_a_site_is_not_given_up_but_asked_for_no_more() -> Non
         case.round()
 
 
+def test_a_worker_that_runs_and_is_not_heard_any_more_is_replaced_once_its_site_had_time_to_notice() -> None:
+    case = Case(LauncherPolicy(max_workers=1))
+    case.round()
+    session = case.speak("worker-0001", holds=0)
+    case.round()
+    case.end(session, "was silent for more than 45 s")
+    case.round()
+    assert case.round(170) == []
+    assert case.round(11) == names(2)
+    assert case.yard.present() == names(2)
+
+
+def test_a_worker_that_never_speaks_is_ended_after_an_hour_and_counts_as_a_failure() -> None:
+    case = Case(LauncherPolicy(max_workers=1, start_failure_limit=2))
+    case.round()
+    case.round(1)
+    assert case.round(3590) == []
+    assert case.round(11) == names(2)
+    case.round(1)
+    with pytest.raises(Stuck, match=r"worker-0002, said: nothing, for 3600 s"):
+        case.round(3601)
+
+
 # --- a site in trouble ------------------------------------------------------------------------------------------
 
 
