@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from prefect_aws import AwsCredentials, MinIOCredentials, S3Bucket
 
-from gliderport_prefect.blocks.opened import OpenedBlock, join_url, plain
+from gliderport_prefect.blocks.amazon_role import PROFILE, write_profile
+from gliderport_prefect.blocks.opened import OpenedBlock, PrivateFile, join_url, plain
 from gliderport_prefect.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def _open_credentials(block: AwsCredentials | MinIOCredentials) -> OpenedBlock:
     if isinstance(block, MinIOCredentials):
         opened = _keys(block.minio_root_user, plain(block.minio_root_password))
     elif block.assume_role_arn:
-        opened = _assume_role(block)
+        opened = _keep_role(block)
     elif block.aws_access_key_id:
         opened = _keys(block.aws_access_key_id, plain(block.aws_secret_access_key), token=block.aws_session_token)
     else:
@@ -55,6 +57,14 @@ def _keys(key: str, secret: str, *, token: str | None = None) -> OpenedBlock:
     return OpenedBlock(
         {**_OTHERS, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token or None}
     )
+
+
+def _keep_role(block: AwsCredentials) -> OpenedBlock:
+    """Let AWS's own library assume the role again and again; where it cannot be told how, assume it once."""
+    config = write_profile(block, os.environ)
+    if config is None:
+        return _assume_role(block)
+    return OpenedBlock({**_OTHERS, "AWS_PROFILE": PROFILE}, file=PrivateFile("AWS_CONFIG_FILE", config))
 
 
 def _assume_role(block: AwsCredentials) -> OpenedBlock:

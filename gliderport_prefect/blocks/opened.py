@@ -6,11 +6,23 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class PrivateFile:
+    """A file that only this user can read, and that is there no longer than the block is used."""
+
+    variable: str
+    """The variable that is to name it."""
+    content: str = field(repr=False)
+    """What is in it."""
+
+
+@dataclass(frozen=True)
 class OpenedBlock:
     """The variables that a block stands for."""
 
     variables: dict[str, str | None] = field(default_factory=dict[str, str | None], repr=False)
     """What is to be set, and what is to be removed (none) so that nothing of two sources is mixed."""
+    file: PrivateFile | None = field(default=None, repr=False)
+    """A file that goes with them; none when variables say all."""
     bucket: str | None = None
     """The bucket that the block names, as a URL; none when it holds credentials only."""
     warning: str = ""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from gliderport_prefect.blocks.loading import open_block
@@ -13,7 +15,7 @@ from gliderport_prefect.errors import StoreAccessDenied
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
-    from gliderport_prefect.blocks.opened import OpenedBlock
+    from gliderport_prefect.blocks.opened import OpenedBlock, PrivateFile
 
 _log = logging.getLogger(__name__)
 
@@ -34,14 +36,35 @@ def use_block(reference: str) -> Generator[OpenedBlock]:
     opened = open_block(reference)
     if opened.warning:
         _log.warning("block %s: %s", reference, opened.warning)
-    before = {name: os.environ.get(name) for name in opened.variables}
-    _change_environment(opened.variables)
-    try:
-        yield opened
-    except StoreAccessDenied as error:
-        raise name_block(error, reference) from error
-    finally:
-        _change_environment(before)
+    with put_into_environment(opened):
+        try:
+            yield opened
+        except StoreAccessDenied as error:
+            raise name_block(error, reference) from error
+
+
+@contextmanager
+def put_into_environment(opened: OpenedBlock) -> Generator[None]:
+    """Set and remove the variables while the context is open, and keep the file that goes with them."""
+    with ExitStack() as stack:
+        variables = dict(opened.variables)
+        if opened.file is not None:
+            variables[opened.file.variable] = stack.enter_context(_written(opened.file))
+        stack.callback(_change_environment, {name: os.environ.get(name) for name in variables})
+        _change_environment(variables)
+        yield
+
+
+@contextmanager
+def _written(file: PrivateFile) -> Generator[str]:
+    """Keep the file in a folder of this user, in memory where the system has such a place."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    place = runtime if runtime and os.access(runtime, os.W_OK | os.X_OK) else None
+    with TemporaryDirectory(prefix="gliderport-", dir=place) as folder:
+        path = Path(folder, "credentials")
+        path.touch(mode=0o600)
+        path.write_text(file.content, encoding="utf-8")
+        yield str(path)
 
 
 def name_block(error: StoreAccessDenied, reference: str) -> StoreAccessDenied:

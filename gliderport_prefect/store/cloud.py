@@ -27,6 +27,8 @@ _CLIENT_SETTINGS = {"proxy_url", "proxy_excludes", "proxy_ca_certificate", "user
 _CLIENT_SWITCHES = {"allow_http", "allow_invalid_certificates"}
 _CONTROL_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 3.0
+# boto3 renews keys ten minutes before their end when it is asked; obstore asks five minutes before this has passed.
+_LOOK_AT_PROFILE = timedelta(minutes=10)
 # A part of 8 MiB, eight at a time: enough for a line of 2 Mbit/s.
 _BULK_TIMEOUT_S = 300.0
 # Retries reuse the signature, which is good for a few minutes only.
@@ -138,7 +140,7 @@ def read_aws_profile(profile: str | None) -> Callable[[], Any] | None:
     botocore_exceptions = importlib.import_module("botocore.exceptions")
     provider = importlib.import_module("obstore.auth.boto3").Boto3CredentialProvider
     try:
-        return provider(boto3.Session(profile_name=profile))
+        return provider(boto3.Session(profile_name=profile), ttl=_LOOK_AT_PROFILE)
     except botocore_exceptions.ProfileNotFound as error:
         raise UserError(str(error), key="profile", hint="See 'aws configure list-profiles'.") from error
     except botocore_exceptions.BotoCoreError as error:

@@ -6,8 +6,11 @@ import http.server
 import os
 import threading
 from collections.abc import Generator
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from prefect_aws import AwsCredentials, MinIOCredentials, S3Bucket
@@ -16,9 +19,12 @@ from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
 from gliderport_prefect.blocks import amazon, azure, google
+from gliderport_prefect.blocks.amazon_role import PROFILE, write_profile
 from gliderport_prefect.blocks.loading import open_block
 from gliderport_prefect.blocks.opened import OpenedBlock
+from gliderport_prefect.blocks.use import put_into_environment
 from gliderport_prefect.errors import UserError
+from gliderport_prefect.store.cloud import read_aws_profile
 from gliderport_prefect.store.environment import bucket_environment
 
 _ROLE = "arn:aws:iam::123456789012:role/lab"
@@ -108,21 +114,66 @@ def token_service(monkeypatch: pytest.MonkeyPatch) -> Generator[list[str]]:
     server.server_close()
 
 
-def role_block(seconds: int) -> AwsCredentials:
+def role_block(**arguments: Any) -> AwsCredentials:  # noqa: ANN401 - of AWS's `AssumeRole`
     """Return a block that assumes a role."""
     return AwsCredentials(
         aws_access_key_id="a",
         aws_secret_access_key=SecretStr("b"),
         region_name="eu-west-3",
         assume_role_arn=_ROLE,
-        assume_role_kwargs=AssumeRoleParameters(DurationSeconds=seconds),
+        assume_role_kwargs=AssumeRoleParameters(**arguments),
     )
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # boto3 leaves its connections to the garbage collector
-def test_a_role_is_assumed_and_the_end_of_its_session_is_told(token_service: list[str]) -> None:
+def test_a_role_becomes_a_profile_whose_keys_are_renewed_before_they_end(token_service: list[str]) -> None:
+    opened = amazon.open_block(role_block(DurationSeconds=3600, ExternalId="lab"))
+    ends = datetime.now(UTC) + timedelta(minutes=5)  # boto3 asks anew when ten minutes are left
+    token_service += [_ASSUMED.replace("ASIA", "ASIA2"), _ASSUMED.replace("2099-01-01T00:00:00Z", ends.isoformat())]
+    with put_into_environment(opened):
+        provider = read_aws_profile(os.environ["AWS_PROFILE"])
+        assert provider is not None
+        assert [provider()["access_key_id"] for _ in range(3)] == ["ASIA", "ASIA2", "ASIA2"]
+        file = Path(os.environ["AWS_CONFIG_FILE"])
+        assert (file.stat().st_mode & 0o777, "role_arn = arn:aws:iam" in file.read_text()) == (0o600, True)
+    assert not file.parent.exists()
+    assert "AWS_CONFIG_FILE" not in os.environ
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_what_workers_elsewhere_get_of_a_role_is_frozen_and_its_end_is_told(token_service: list[str]) -> None:
     token_service.append(_ASSUMED)
-    opened = amazon.open_block(role_block(7200))
+    with put_into_environment(amazon.open_block(role_block())):
+        sent = bucket_environment("s3://bucket", os.environ)
+    assert sent.secret == {"AWS_ACCESS_KEY_ID": "ASIA", "AWS_SECRET_ACCESS_KEY": "short", "AWS_SESSION_TOKEN": "token"}
+    assert "expire at 2099-01-01 00:00 UTC" in sent.warning
+
+
+def test_a_role_can_build_upon_a_profile_of_the_users_own_file(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[profile own]\naws_access_key_id = a")
+    block = AwsCredentials(profile_name="own", assume_role_arn=_ROLE)
+    text = write_profile(block, {"AWS_CONFIG_FILE": str(tmp_path / "config")})
+    assert text == (
+        f"[profile own]\naws_access_key_id = a\n[profile {PROFILE}]\nrole_arn = {_ROLE}\nsource_profile = own\n"
+    )
+
+
+def test_the_environment_is_as_before_whatever_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "own")
+    before = dict(os.environ)
+    opened = OpenedBlock({"AWS_PROFILE": None, "AWS_ACCESS_KEY_ID": "a"})
+    seen: list[tuple[str | None, ...]] = []
+    with suppress(ZeroDivisionError), put_into_environment(opened):
+        seen.append(tuple(map(os.environ.get, opened.variables)))
+        raise ZeroDivisionError
+    assert seen == [(None, "a")]
+    assert dict(os.environ) == before
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_role_that_no_profile_can_describe_is_assumed_once_and_its_end_is_told(token_service: list[str]) -> None:
+    token_service.append(_ASSUMED)
+    opened = amazon.open_block(role_block(DurationSeconds=7200, SourceIdentity="me"))
     found = what_is_set(opened)
     assert [found[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")] == [
         "ASIA",
@@ -139,7 +190,7 @@ def test_a_role_is_assumed_and_the_end_of_its_session_is_told(token_service: lis
 def test_a_role_that_may_not_be_assumed_is_named(token_service: list[str]) -> None:
     token_service.append(_REFUSED)
     with pytest.raises(UserError, match=f"{_ROLE} cannot be assumed: .*not you"):
-        amazon.open_block(role_block(900))
+        amazon.open_block(role_block(SourceIdentity="me"))
 
 
 # The packages prefect-gcp and prefect-azure are not installed here; these have the fields of their blocks.

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from gliderport_prefect.errors import UserError
+from gliderport_prefect.errors import StoreAccessDenied, UserError
+from gliderport_prefect.store import open_store
 from gliderport_prefect.store.environment import BucketEnvironment, bucket_environment, pick_secrets
 from tests.s3server import S3Root
 
@@ -32,6 +33,8 @@ class Cloud:
     url: str
     asked: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Path with query, and the `Authorization` header."""
+    answer: tuple[int, bytes] = (404, b"")
+    """Status and body of every reply."""
 
 
 @pytest.fixture
@@ -39,8 +42,11 @@ def cloud() -> Generator[Cloud]:
     class Keeper(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             keeper.asked.append((self.path, self.headers.get("Authorization") or ""))
-            self.send_response(404)
+            status, body = keeper.answer
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
             del format, args
@@ -229,6 +235,20 @@ def test_a_signature_of_azure_tells_its_end() -> None:
     assert "expire at 2026-11-21 21:30 UTC" in bucket_environment("az://box", given, now=_NOW).warning
     with pytest.raises(UserError, match="expired at 2026-11-21 21:30 UTC"):
         bucket_environment("az://box", given, now=_NOW + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (400, "ExpiredToken", r"credentials have expired \(ExpiredToken\): get new ones"),
+        (403, "InvalidAccessKeyId", r"refuses the credentials \(InvalidAccessKeyId\)"),
+    ],
+)
+def test_keys_that_have_expired_are_told_from_wrong_ones(cloud: Cloud, status: int, *, code: str, said: str) -> None:
+    cloud.answer = (status, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
+    options = {"endpoint": cloud.url, "access_key_id": "a", "secret_access_key": "b", "session_token": "c"}
+    with pytest.raises(StoreAccessDenied, match=said):
+        open_store("s3://bucket", options).get("key")
 
 
 def test_secrets_of_jobs_are_picked_by_name() -> None:
