@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gliderport_prefect.board.wording import make_printable, say_place
+from gliderport_prefect.cli.credentials import credentials_option
 from gliderport_prefect.cli.exits import Exit
 from gliderport_prefect.cli.opening import json_option
 from gliderport_prefect.cli.tables import write_json, write_table
@@ -42,6 +43,7 @@ def _parse_time(_: click.Context, __: click.Parameter, value: str, /) -> float:
     help="A campaign that gives no sign of life for this long is silent; never less than two heartbeats of its "
     "workers.  [default: 2m]",
 )
+@credentials_option
 @json_option
 def reap(*, site: str | None, bucket: str | None, dry_run: bool, silent_seconds: float, as_json: bool) -> Exit:
     """End workers that nobody needs any more, of all campaigns.

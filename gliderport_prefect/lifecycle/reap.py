@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gliderport_prefect.campaign.runtime import Clock
@@ -21,10 +21,9 @@ from gliderport_prefect.lifecycle.opening import STARTED, sites_used_here
 from gliderport_prefect.lifecycle.state_folder import state_folder
 from gliderport_prefect.lifecycle.sweeping import Place, places_of, sweep
 from gliderport_prefect.protocol.ids import CampaignId
-from gliderport_prefect.protocol.machines import WorkerState
 from gliderport_prefect.protocol.notation import unknown_key
 from gliderport_prefect.protocol.records import LedgerRecord
-from gliderport_prefect.scheduling.reaping import Standing, decide_reaping, say_standing
+from gliderport_prefect.scheduling.reaping import Standing, decide_reaping, derive_state, say_standing
 from gliderport_prefect.sites.started import Started, StartedWorkers
 
 _log = logging.getLogger(__name__)
@@ -149,10 +148,12 @@ def _find_started(sites: Mapping[str, StartedWorkers], reaped: Reaped, *, is_nam
 
 
 def _look_again(first: Sequence[Started], second: Sequence[Started]) -> list[Started]:
-    """Return those that are still there as they are now; one that ran before and runs now has run all the time."""
+    """Return those that are still there, with the states that both looks say together."""
     before = {(_place(each), each.worker): each for each in first}
     both = [(before[key], each) for each in second if (key := (_place(each), each.worker)) in before]
-    return [now if now.state is not WorkerState.RUNNING else then for then, now in both]
+    return [
+        replace(now, state=derive_state((then.state, now.state), since=(then.since, now.since))) for then, now in both
+    ]
 
 
 def _observe(

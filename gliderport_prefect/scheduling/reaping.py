@@ -121,6 +121,18 @@ def decide_reaping(standing: Standing, state: WorkerState, *, user: str = "") ->
     return standing in {Standing.CLOSED, Standing.UNKNOWN}
 
 
+def derive_state(states: tuple[WorkerState, WorkerState], *, since: tuple[float | None, float | None]) -> WorkerState:
+    """Return what two looks at a worker say: it runs only if it has run since before the first.
+
+    Args:
+        states: What its site said first and last.
+        since: Since when, each by the site's own clock.
+    """
+    if states[1] is not WorkerState.RUNNING or (states[0] is states[1] and since[0] == since[1]):
+        return states[1]
+    return WorkerState.STARTING
+
+
 def say_standing(standing: Standing, looks: Sequence[Look]) -> str:
     """Return the standing in words."""
     newest = looks[-1]

@@ -15,6 +15,7 @@ from gliderport_prefect.scheduling.reaping import (
     Standing,
     decide_reaping,
     derive_standing,
+    derive_state,
     say_standing,
     wants_request,
     watch_seconds,
@@ -79,6 +80,23 @@ def test_the_standing_and_the_state_say_who_is_ended(standing: Standing, state: 
     silent = standing is Standing.SILENT and state is WorkerState.RUNNING
     assert decide_reaping(standing, state) is (over or silent)
     assert not decide_reaping(standing, state, user="somebody else")
+
+
+@pytest.mark.parametrize(
+    ("states", "since", "together"),
+    [
+        ((WorkerState.RUNNING, WorkerState.RUNNING), (5.0, 5.0), WorkerState.RUNNING),
+        ((WorkerState.RUNNING, WorkerState.RUNNING), (None, None), WorkerState.RUNNING),
+        ((WorkerState.RUNNING, WorkerState.RUNNING), (5.0, 60.0), WorkerState.STARTING),
+        ((WorkerState.STARTING, WorkerState.RUNNING), (5.0, 60.0), WorkerState.STARTING),
+        ((WorkerState.RECOVERING, WorkerState.RUNNING), (5.0, 5.0), WorkerState.STARTING),
+        ((WorkerState.RUNNING, WorkerState.RECOVERING), (5.0, 60.0), WorkerState.RECOVERING),
+    ],
+)
+def test_a_worker_that_was_brought_up_between_two_looks_still_starts(
+    states: tuple[WorkerState, WorkerState], since: tuple[float | None, float | None], together: WorkerState
+) -> None:
+    assert derive_state(states, since=since) is together
 
 
 def test_every_standing_has_words() -> None:
