@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gliderport_prefect.campaign.identity import write_identity
 from gliderport_prefect.campaign.replay import replay
 from gliderport_prefect.campaign.runtime import Runtime
 from gliderport_prefect.cli.exits import Exit
@@ -22,6 +24,7 @@ from gliderport_prefect.lifecycle.teardown import teardown
 from gliderport_prefect.protocol.ids import CampaignId
 from gliderport_prefect.protocol.keys import CampaignKeys
 from gliderport_prefect.protocol.outcomes import JobState
+from gliderport_prefect.protocol.records import Campaign, timestamp
 from gliderport_prefect.sites.local import LocalWorkers
 from gliderport_prefect.store import open_store
 from tests.integration.orphan import Begin, Orphan, begin_orphans, own_state_home
@@ -157,3 +160,23 @@ def test_a_collect_that_fails_leaves_no_worker(order: Order, tmp_path: Path) -> 
     bucket = runtime_of(order).store.url
     assert [each for each in LocalWorkers().find_started() if each.bucket == bucket] == []
     assert replay(runtime_of(order)).is_torn_down
+
+
+def test_a_site_that_cannot_be_asked_is_named_with_what_to_do(order: Order, tmp_path: Path) -> None:
+    runtime = Runtime(open_store(order.bucket, makes_root=True), CampaignKeys(CampaignId("far")))
+    options = {"shared_folder": True}
+    write_identity(runtime, Campaign(runtime.campaign, "token", timestamp(0), site="skypilot", site_options=options))
+    nobody = {"HOME": str(tmp_path), "SKYPILOT_API_SERVER_ENDPOINT": "http://127.0.0.1:9"}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from gliderport_prefect.cli import main; main()", *arguments]
+        environment = {**os.environ, **nobody}
+        return subprocess.run(command, env=environment, check=False, capture_output=True, text=True, timeout=120)
+
+    said = run("teardown", "far", "--bucket", order.bucket)
+    assert said.returncode == Exit.STUCK
+    assert "it is not certain that no worker of campaign far is left" in said.stderr
+    assert "`gliderport teardown far` ends what is left" in said.stderr
+    reaped = run("reap", "--bucket", order.bucket)
+    assert reaped.returncode == Exit.STUCK
+    assert "error: site skypilot cannot be asked" in reaped.stderr
