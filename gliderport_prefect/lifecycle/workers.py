@@ -1,6 +1,6 @@
 """Keep as many workers at the site as the jobs are worth, and notice the ones that are gone.
 
-What to do is decided in `scheduling`; here the site is asked and told, and what it says is remembered.
+What to do is decided in `scheduling`; here the site is asked and told.
 """
 
 from __future__ import annotations
@@ -12,17 +12,11 @@ from typing import TYPE_CHECKING
 from gliderport_prefect.board.wording import say_resources
 from gliderport_prefect.campaign.runtime import Clock
 from gliderport_prefect.errors import Stuck
+from gliderport_prefect.lifecycle.history import WorkerHistory
 from gliderport_prefect.lifecycle.sightings import sight
 from gliderport_prefect.protocol.ids import SessionId, WorkerName, worker_of
 from gliderport_prefect.protocol.machines import CapacityPolicy
-from gliderport_prefect.scheduling.capacity import (
-    Drought,
-    decide_market,
-    decide_relief,
-    decide_replaced,
-    note_waited,
-)
-from gliderport_prefect.scheduling.failures import StartFailures
+from gliderport_prefect.scheduling.capacity import decide_market, decide_relief, decide_replaced, note_waited
 from gliderport_prefect.scheduling.scaling import (
     Hand,
     Wanted,
@@ -32,7 +26,7 @@ from gliderport_prefect.scheduling.scaling import (
     derive_unplaceable,
     derive_wanted,
 )
-from gliderport_prefect.sites.seam import Market, SiteWorker, WorkerState
+from gliderport_prefect.sites.seam import Market, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,11 +40,6 @@ _log = logging.getLogger(__name__)
 
 _SURPLUS_SECONDS = 60.0
 """A worker on its way is sent away when nobody has needed it for this long."""
-_UNHEARD_SECONDS = {True: 180.0, False: 3600.0}
-"""A worker that runs, as its site says, and has no live session is ended after this long. Who has spoken before has
-lost its machine, which the site will notice, or cannot reach the bucket; who never has may still be set up."""
-_WAITING = {WorkerState.STARTING, WorkerState.RECOVERING}
-_LEFT_WELL = "said goodbye"
 
 
 @dataclass
@@ -62,16 +51,7 @@ class Workforce:
     clock: Clock = field(default_factory=Clock)
     displaced: list[Session] = field(default_factory=list["Session"])
     """Sessions that are to make room for workers on machines that are kept: the launcher lets them drain."""
-    _known: dict[WorkerName, SiteWorker] = field(default_factory=dict[WorkerName, SiteWorker])
-    _has_looked: bool = False
-    _failures: StartFailures = field(default_factory=StartFailures)
-    _worked: set[WorkerName] = field(default_factory=set[WorkerName])
-    _dismissed: set[WorkerName] = field(default_factory=set[WorkerName])
-    _markets: dict[WorkerName, Market | None] = field(default_factory=dict[WorkerName, "Market | None"])
-    _waiting_since: dict[WorkerName, float] = field(default_factory=dict[WorkerName, float])
-    _unheard_since: dict[WorkerName, float] = field(default_factory=dict[WorkerName, float])
-    _supplied: set[WorkerName] = field(default_factory=set[WorkerName])
-    _droughts: dict[bool, Drought] = field(default_factory=lambda: {False: Drought(), True: Drought()})
+    _history: WorkerHistory = field(default_factory=WorkerHistory)
     _surplus_since: float | None = None
 
     def sightings(self) -> list[Sighting] | None:
@@ -79,7 +59,7 @@ class Workforce:
 
         None as long as the site has not been asked: that says nothing of workers that earlier launchers started.
         """
-        return sight(self._known.values()) if self._has_looked else None
+        return sight(self._history.known.values()) if self._history.has_looked else None
 
     # --- looking ------------------------------------------------------------------------------------------------
 
@@ -93,82 +73,34 @@ class Workforce:
             raise Stuck(self.site.refusal)
         if not self.site.is_known:
             return {}
-        self._known = {each.name: each for each in self.site.list_workers()}
-        self._note_waiting()
-        self._note_capacity()
-        self._note_failures(state)
+        history, now = self._history, self.clock.monotonic()
+        history.default_market = self.site.quote.market
+        history.note_look(self.site.list_workers(), state, now=now)
+        history.droughts[False] = decide_relief(self.policy, history.droughts[False], now=now)
         self._end_unheard(state)
-        self._has_looked = True
         self._refuse_hopeless(state)
-        gone = {each.name: each for each in self._known.values() if each.state is WorkerState.GONE}
+        gone = {each.name: each for each in history.known.values() if each.state is WorkerState.GONE}
         return {
             session: f"its worker is gone from the site: {gone[name].reason or 'no reason given'}"
             for session in state.sessions
             if (name := worker_of(session)) in gone
         }
 
-    def _note_waiting(self) -> None:
-        """Note since when each worker has waited for a machine, by the launcher's own clock."""
-        now = self.clock.monotonic()
-        waiting = [each.name for each in self._known.values() if each.state in _WAITING]
-        self._waiting_since = {name: self._waiting_since.get(name, now) for name in waiting}
-
-    def _note_capacity(self) -> None:
-        """Note which kinds of machine there are and which there are none of; who fails together counts as one try."""
-        now, missing = self.clock.monotonic(), dict[bool, str]()
-        for each in self._known.values():
-            if each.name in self._supplied:
-                continue
-            if each.state is WorkerState.RUNNING:
-                self._supplied.add(each.name)
-                self._droughts[self._is_kept(each)] = Drought()
-            elif each.state is WorkerState.GONE and each.lacks_capacity:
-                self._supplied.add(each.name)
-                missing[self._is_kept(each)] = each.reason
-        for kept, reason in missing.items():
-            self._droughts[kept] = self._droughts[kept].after_failure(now, reason=reason)
-        self._droughts[False] = decide_relief(self.policy, self._droughts[False], now=now)
-
-    def _note_failures(self, state: CampaignState) -> None:
-        """Count the workers in a row that are gone and never had any work, nor left in good order."""
-        live = {worker_of(each) for each in state.sessions}
-        ended = {worker_of(each): reason for each, reason in state.ended_sessions.items()}
-        if not self._has_looked:
-            self._worked.update(ended)  # before this launcher's time; it had its chance
-        self._note_work(state)
-        for each in sorted(self._known.values(), key=lambda worker: worker.name):
-            if each.name in self._worked or ended.get(each.name, "").startswith(_LEFT_WELL):
-                self._failures.note_work(each.name)
-            elif each.state is WorkerState.GONE and each.name not in live:
-                if each.lacks_capacity or each.was_stopped or each.name in self._dismissed:
-                    self._failures.excuse(each.name)
-                self._failures.note_death(each.name, words=each.reason)
-
     def _end_unheard(self, state: CampaignState) -> None:
         """End the workers that run and are not heard: they cost money, and take the place of others."""
-        now, live = self.clock.monotonic(), {worker_of(each) for each in state.sessions}
-        running = [each.name for each in self._known.values() if each.state is WorkerState.RUNNING]
-        unheard = [name for name in running if name not in live and name not in self._dismissed]
-        self._unheard_since = {name: self._unheard_since.get(name, now) for name in unheard}
-        spoken = {worker_of(each) for each in state.ended_sessions}
-        for name, since in self._unheard_since.items():
-            limit = _UNHEARD_SECONDS[name in spoken]
-            if now - since >= limit:
-                _log.warning("worker %s runs and was not heard for %g s: it is ended", name, limit)
-                self._failures.note_death(name, words=f"nothing, for {limit:g} s, though its site says that it runs")
-                self._dismiss([name])
-
-    def _note_work(self, state: CampaignState) -> None:
-        self._worked.update(worker_of(each.id) for each in state.sessions.values() if each.held or each.succeeded)
+        unheard = self._history.give_up_unheard(state, now=self.clock.monotonic())
+        for name, limit in unheard.items():
+            _log.warning("worker %s runs and was not heard for %g s: it is ended", name, limit)
+        self._dismiss(list(unheard))
 
     def _refuse_hopeless(self, state: CampaignState) -> None:
         """Give up when nobody works, nobody is on the way and it makes no sense to start others."""
         if state.sessions or any(each.is_coming for each in self._hands(state)):
             return
         limit = self.policy.start_failure_limit
-        if self._failures.in_row >= limit:
-            raise Stuck(f"{self._say_failures()}; {self._failures.newest}")
-        worst = max(self._droughts.values(), key=lambda each: each.tries)
+        if self._history.failures.in_row >= limit:
+            raise Stuck(f"{self._say_failures()}; {self._history.failures.newest}")
+        worst = max(self._history.droughts.values(), key=lambda each: each.tries)
         if self.policy.no_capacity is CapacityPolicy.FAIL and worst.tries >= limit:
             said = worst.reason or "no reason given"
             raise Stuck(f"the site had no machines, {worst.tries} times in a row: {said}")
@@ -186,48 +118,45 @@ class Workforce:
             Stuck: Jobs wait that no worker here can ever run.
         """
         self.displaced = []
-        if not self._has_looked:
+        if not self._history.has_looked:
             return []
         self._refuse_unplaceable(state)
-        self._note_work(state)
+        self._history.note_work(state)
         self._replace_waiting(state)
         hands = self._hands(state)
         wanted = derive_wanted(state.waiting.demand(), offer=self.site.offer, sessions=_takers(hands))
         self._dismiss_surplus(wanted, hands)
-        if self._failures.in_row >= self.policy.start_failure_limit:
+        if self._history.failures.in_row >= self.policy.start_failure_limit:
             return []
         displaced = decide_displaced(wanted, hands, most=self.policy.max_workers)
         self._dismiss([each.name for each in displaced if each.is_coming])
         self.displaced = [each.session for each in displaced if each.session is not None]
-        return self._start(state, wanted, hands=[each for each in hands if each.name not in self._dismissed])
+        return self._start(state, wanted, hands=[each for each in hands if each.name not in self._history.dismissed])
 
     def _start(self, state: CampaignState, wanted: Wanted, *, hands: Sequence[Hand]) -> list[WorkerName]:
         is_proven = bool(state.sessions or state.ended_sessions)
         starts = decide_starts(wanted, hands, most=self.policy.max_workers, is_proven=is_proven)
-        market = decide_market(self.policy, self._droughts[False], now=self.clock.monotonic())
+        market = decide_market(self.policy, self._history.droughts[False], now=self.clock.monotonic())
         asked = [(starts.kept, Market.ON_DEMAND), (starts.plain, market)]
         return [name for count, on in asked if count for name in self._ask(state, count, market=on)]
 
     def _ask(self, state: CampaignState, count: int, *, market: Market | None) -> list[WorkerName]:
         """Ask for that many workers, unless there was no machine of the kind a short while ago."""
         kept = (market or self.site.quote.market) is Market.ON_DEMAND
-        if self.clock.monotonic() < self._droughts[kept].retry_at:
+        if self.clock.monotonic() < self._history.droughts[kept].retry_at:
             return []
         names = self._new_names(state, count)
         self.site.start(names, market=market)
-        # Until the next look, so that nobody asks for the same workers again.
-        self._known.update({name: SiteWorker(name, WorkerState.STARTING) for name in names})
-        self._markets.update(dict.fromkeys(names, market))
-        self._note_waiting()
+        self._history.note_asked(names, market, now=self.clock.monotonic())
         return names
 
     def _replace_waiting(self, state: CampaignState) -> None:
         """Send away who has waited too long for a cheap machine; others come in their place."""
         tired = decide_replaced(self.policy, (each for each in self._hands(state) if each.is_coming))
         if tired:
-            reason = self._known[tired[0].name].reason or "workers have waited for machines for too long"
-            now = self.clock.monotonic()
-            self._droughts[False] = note_waited(self.policy, self._droughts[False], now=now, reason=reason)
+            history, now = self._history, self.clock.monotonic()
+            reason = history.known[tired[0].name].reason or "workers have waited for machines for too long"
+            history.droughts[False] = note_waited(self.policy, history.droughts[False], now=now, reason=reason)
             self._dismiss([each.name for each in tired])
 
     def _dismiss_surplus(self, wanted: Wanted, hands: Sequence[Hand]) -> None:
@@ -243,34 +172,14 @@ class Workforce:
     def _dismiss(self, names: Sequence[WorkerName]) -> None:
         if names:
             self.site.dismiss(names)
-            self._dismissed.update(names)
+            self._history.dismissed.update(names)
 
     def _hands(self, state: CampaignState) -> list[Hand]:
-        """Return the workers that are on their way, and those that have come: what these say of their machine holds."""
-        now = self.clock.monotonic()
-        come = {
-            worker_of(each.id): Hand(worker_of(each.id), kept=not each.offer.preemptible, session=each)
-            for each in state.sessions.values()
-        }
-        coming = [
-            Hand(
-                name=each.name,
-                kept=self._is_kept(each),
-                waits_seconds=now - self._waiting_since.get(each.name, now),
-                lacks_capacity=each.lacks_capacity,
-            )
-            for each in self._known.values()
-            if each.state is not WorkerState.GONE and each.name not in self._dismissed and each.name not in come
-        ]
-        return [*come.values(), *coming]
-
-    def _is_kept(self, worker: SiteWorker) -> bool:
-        market = worker.machine.market or self._markets.get(worker.name) or self.site.quote.market
-        return market is Market.ON_DEMAND
+        return self._history.hands(state, now=self.clock.monotonic())
 
     def _new_names(self, state: CampaignState, count: int) -> list[WorkerName]:
         spoken = (worker_of(each) for each in [*state.sessions, *state.ended_sessions])
-        taken = {*self._known, *state.fleet.meters, *spoken}
+        taken = {*self._history.known, *state.fleet.meters, *spoken}
         numbers = (int(name.rpartition("-")[2]) for name in taken if name.rpartition("-")[2].isdecimal())
         first = max(numbers, default=0) + 1
         return [WorkerName(f"worker-{number:04d}") for number in range(first, first + count)]
@@ -302,7 +211,7 @@ class Workforce:
         if hindrance or state.sessions or not len(state.waiting):
             return hindrance
         coming = [each for each in self._hands(state) if each.is_coming]
-        reasons = [reason for each in coming if (reason := self._known[each.name].reason)]
+        reasons = [reason for each in coming if (reason := self._history.known[each.name].reason)]
         said = f"{len(coming)} worker{'' if len(coming) == 1 else 's'} to come up" if coming else "workers"
         return said + (f": {reasons[0]}" if reasons else "")
 
@@ -312,15 +221,15 @@ class Workforce:
             return self.site.trouble
         if not len(state.waiting):
             return ""
-        if self._failures.in_row >= self.policy.start_failure_limit:
-            return f"{self._say_failures()}, so no more are started; {self._failures.newest}"
-        dry = [each for each in self._droughts.values() if each.tries]
+        if self._history.failures.in_row >= self.policy.start_failure_limit:
+            return f"{self._say_failures()}, so no more are started; {self._history.failures.newest}"
+        dry = [each for each in self._history.droughts.values() if each.tries]
         if dry:
             return f"machines: {dry[0].reason or 'the site has none'} (tried {dry[0].tries} times in a row)"
         return ""
 
     def _say_failures(self) -> str:
-        return f"{self._failures.in_row} workers in a row died before they could work"
+        return f"{self._history.failures.in_row} workers in a row died before they could work"
 
 
 def _takers(hands: Iterable[Hand]) -> list[Session]:
