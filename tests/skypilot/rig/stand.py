@@ -97,6 +97,8 @@ class Rig:
         if not database.exists():
             return []
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=30)) as connection:
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'spot'").fetchone() is None:
+                return []  # SkyPilot makes the file first
             rows = connection.execute(f"SELECT {_COLUMNS} FROM spot ORDER BY spot_job_id")  # noqa: S608 - a constant
             return [ManagedJob(*row) for row in rows]
 
