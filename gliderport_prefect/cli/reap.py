@@ -48,10 +48,10 @@ def _parse_time(_: click.Context, __: click.Parameter, value: str, /) -> float:
 def reap(*, site: str | None, bucket: str | None, dry_run: bool, silent_seconds: float, as_json: bool) -> Exit:
     """End workers that nobody needs any more, of all campaigns.
 
-    Those are ended whose campaign is over, whose bucket holds no such campaign, or whose campaign has neither a
-    launcher that answers nor a worker that gives a sign of life. Their jobs wait for `gliderport resume`. What is left
-    of such campaigns on this machine (notes, logs, scratch) is removed. Workers of other users, and of campaigns that
-    may live, are left alone.
+    Those are ended whose campaign is over or torn down, whose bucket holds no such campaign, or whose campaign has
+    neither a launcher that answers nor a worker that gives a sign of life. Their jobs wait for `gliderport resume`.
+    What is left of such campaigns on this machine (notes, logs, scratch) is removed. Workers of other users, and of
+    campaigns that may live, are left alone.
 
     The exit code is 0 when all is as it should be, 5 when a site could not be asked or did not end a worker, 6 when the
     bucket of a running worker could not be read.
