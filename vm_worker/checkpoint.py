@@ -24,7 +24,7 @@ from gliderport_prefect.protocol.keys import CampaignKeys
 from gliderport_prefect.protocol.outcomes import Outcome
 from gliderport_prefect.store.seam import Store
 from vm_worker.attempt import Attempt
-from vm_worker.checkpoint_folder import Unusable
+from vm_worker.checkpoint_folder import Quiet, Unusable
 from vm_worker.checkpoint_restore import Restored, restore
 from vm_worker.checkpoint_save import Interrupted, Saver, Writer
 from vm_worker.checkpoint_shelf import Shelf, Stale
@@ -107,7 +107,7 @@ class Upkeep:
         self._is_done = threading.Event()
         self._is_over = False
         self._is_useless = False
-        self._doubt_from_ns: int | None = None
+        self._quiet: Quiet | None = None
         self._thread: threading.Thread | None = None
         saver.check = self._check
 
@@ -132,8 +132,7 @@ class Upkeep:
 
     def stop(self, *, was_killed: bool) -> None:
         """Save no more by the clock: the command has just ended, perhaps in the middle of a write."""
-        if was_killed:
-            self._doubt_from_ns = time.time_ns() - _DOUBT_NS
+        self._quiet = Quiet(time.time_ns() - _DOUBT_NS) if was_killed else Quiet()
         self._is_over = True
 
     def conclude(self, result: Result) -> Result:
@@ -193,7 +192,7 @@ class Upkeep:
             return True
         began, before = time.monotonic(), self._saver.saved_bytes
         try:
-            is_saved = self._saver.save(doubt_from_ns=self._doubt_from_ns)
+            is_saved = self._saver.save(quiet=self._quiet)
         except Interrupted:
             return True
         except Stale as error:

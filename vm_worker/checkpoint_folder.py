@@ -7,6 +7,7 @@ it is copied is noticed by its size and time.
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import time
@@ -65,13 +66,21 @@ class Survey:
 
 
 @dataclass(frozen=True)
+class Quiet:
+    """The job's processes have ended: nothing need be copied."""
+
+    doubt_from_ns: float = math.inf
+    """Since when, by the files' clock, a write may have been cut off, because the processes were killed."""
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """The folder at one moment."""
 
     survey: Survey
     """What there was."""
     copies: Mapping[str, Path]
-    """Where the copies of the files are that had to be copied, by path."""
+    """Where the files that are not known are to be read, by path."""
 
 
 def survey(folder: str) -> Survey:
@@ -100,7 +109,7 @@ def survey(folder: str) -> Survey:
 
 
 def take_snapshot(
-    folder: str, staging: Path, *, known: Mapping[str, Mark], doubt_from_ns: int | None = None
+    folder: str, staging: Path, *, known: Mapping[str, Mark], quiet: Quiet | None = None
 ) -> Snapshot | None:
     """Return the folder at one moment; none when it does not stand still for long enough.
 
@@ -108,7 +117,7 @@ def take_snapshot(
         folder: Which.
         staging: An own place on the same disk, emptied first.
         known: Files that need not be copied while they bear these marks.
-        doubt_from_ns: Since when, by the files' clock, a write may have been cut off: the processes were killed.
+        quiet: That nobody writes there any more; none while somebody may.
 
     Raises:
         Unusable: The folder is not there or leads elsewhere.
@@ -117,21 +126,23 @@ def take_snapshot(
     for pause in _PAUSES_SECONDS:
         time.sleep(pause)
         with suppress(Unsettled):
-            return _take(folder, staging, known=known, doubt_from_ns=doubt_from_ns)
+            return _take(folder, staging, known=known, quiet=quiet)
     return None
 
 
-def _take(folder: str, staging: Path, *, known: Mapping[str, Mark], doubt_from_ns: int | None) -> Snapshot | None:
+def _take(folder: str, staging: Path, *, known: Mapping[str, Mark], quiet: Quiet | None) -> Snapshot | None:
     if staging.exists():
         remove_tree(staging)
     staging.mkdir(mode=0o700)
     first = survey(folder)
-    if doubt_from_ns is not None and any(mark.mtime_ns >= doubt_from_ns for mark in first.files.values()):
+    if quiet is not None and any(mark.mtime_ns >= quiet.doubt_from_ns for mark in first.files.values()):
         return None
     wanted = {path: mark for path, mark in first.files.items() if known.get(path) != mark}
     pinned = {path: _pin(f"{folder}/{path}", staging / f"{number}.pin") for number, path in enumerate(wanted)}
     if survey(folder) != first:
         raise Unsettled(f"{folder} changes")
+    if quiet is not None:
+        return Snapshot(first, pinned)
     _wait_for_tick(wanted)
     copies = {path: staging / str(number) for number, path in enumerate(wanted)}
     for path, copy in copies.items():

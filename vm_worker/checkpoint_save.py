@@ -12,7 +12,7 @@ from pathlib import Path
 from gliderport_prefect.protocol.ids import AttemptId, SessionId
 from gliderport_prefect.protocol.records import SavedCheckpoint, SavedFile, SavedLink, timestamp
 from gliderport_prefect.store.transfer import hash_file, upload_many
-from vm_worker.checkpoint_folder import Mark, Snapshot, Survey, Unusable, survey, take_snapshot
+from vm_worker.checkpoint_folder import Mark, Quiet, Snapshot, Survey, Unusable, survey, take_snapshot
 from vm_worker.checkpoint_shelf import Shelf, Shelved
 from vm_worker.scratch import remove_tree
 
@@ -63,11 +63,11 @@ class Saver:
         """The checkpoint folder."""
         return self._writer.folder
 
-    def save(self, *, doubt_from_ns: int | None = None) -> bool:
+    def save(self, *, quiet: Quiet | None = None) -> bool:
         """Save the folder if it has changed, and say whether it is safe in the bucket as it stands.
 
         Args:
-            doubt_from_ns: Since when, by the files' clock, a write may have been cut off.
+            quiet: That nobody writes there any more; none while somebody may.
 
         Raises:
             Interrupted: `check` said so.
@@ -81,7 +81,7 @@ class Saver:
             raise Unusable(f"{writer.folder} leads elsewhere")
         if survey(writer.folder) == self._seen:
             return True
-        taken = take_snapshot(writer.folder, writer.staging, known=self._marks, doubt_from_ns=doubt_from_ns)
+        taken = take_snapshot(writer.folder, writer.staging, known=self._marks, quiet=quiet)
         if taken is None:
             return False
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vm_worker.checkpoint_folder import Snapshot, Unusable, survey, take_snapshot
+from vm_worker.checkpoint_folder import Quiet, Snapshot, Unusable, survey, take_snapshot
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def take(folder: Path, **given: int) -> Snapshot | None:
-    return take_snapshot(str(folder), folder.parent / "staging", known={}, **given)
+def take(folder: Path, quiet: Quiet | None = None) -> Snapshot | None:
+    return take_snapshot(str(folder), folder.parent / "staging", known={}, quiet=quiet)
 
 
 def contents(taken: Snapshot) -> dict[str, bytes]:
@@ -157,20 +157,20 @@ def test_files_that_are_replaced_all_the_time_are_copied_as_they_were_together(f
         assert each == {"first": b"%08d" % first * 1000, "second": b"%08d" % second * 1000}
 
 
-def test_a_file_that_is_being_written_in_place_is_taken_whole_or_not_at_all(folder: Path) -> None:
-    path, size = folder / "x", 1 << 20
-
-    def overwrite(number: int) -> None:
-        with path.open("r+b") as file:
-            for _ in range(16):
-                file.write(bytes([number % 256]) * (size // 16))
-                file.flush()
-
+def test_a_file_that_is_overwritten_in_place_is_taken_whole_or_once_more(folder: Path) -> None:
+    path, size = folder / "x", 1 << 14
     path.write_bytes(bytes(size))
-    with meanwhile(overwrite):
-        for _ in range(3):
-            found = take(folder)
-            assert found is None or len(set(contents(found)["x"])) == 1
+    with path.open("r+b", buffering=0) as file:
+
+        def overwrite(number: int) -> None:
+            # In the short time between the first look at the file and its copy.
+            if (folder.parent / "staging/0.pin").exists():
+                os.pwrite(file.fileno(), bytes([number % 256]) * size, 0)
+
+        with meanwhile(overwrite):
+            for _ in range(3):
+                found = take(folder)
+                assert found is None or len(set(contents(found)["x"])) == 1
     found = take(folder)
     assert found is not None
     assert contents(found) == {"x": path.read_bytes()}
@@ -201,8 +201,16 @@ def _take_as_nobody(folder: Path) -> None:
 def test_what_was_written_when_its_writer_was_killed_is_doubtful(folder: Path) -> None:
     (folder / "x").write_text("perhaps half")
     written_ns = (folder / "x").stat().st_mtime_ns
-    assert take(folder, doubt_from_ns=written_ns) is None
-    assert take(folder, doubt_from_ns=written_ns + 1) is not None
+    assert take(folder, Quiet(doubt_from_ns=written_ns)) is None
+    assert take(folder, Quiet(doubt_from_ns=written_ns + 1)) is not None
+
+
+def test_when_nobody_writes_any_more_files_are_linked_and_not_copied(folder: Path) -> None:
+    (folder / "x").write_text("1")
+    taken = take(folder, Quiet())
+    assert taken is not None
+    assert contents(taken) == {"x": b"1"}
+    assert taken.copies["x"].samefile(folder / "x")
 
 
 def test_nothing_of_the_staging_place_is_left_in_the_way(folder: Path) -> None:
