@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from gliderport_prefect.lifecycle.plan import open_runtime, site_folder
 from gliderport_prefect.lifecycle.secrets import name_secrets
 from gliderport_prefect.protocol.notation import unknown_key
 from gliderport_prefect.sites.local import LocalOptions, LocalSite, LocalWorkers
+from gliderport_prefect.sites.priced import PRICE, Priced, read_price
 from gliderport_prefect.sites.sky_names import Owner
 from gliderport_prefect.sites.sky_options import SkyPilotOptions, check_bucket, derive_environment
 from gliderport_prefect.sites.sky_site import SkySite
@@ -40,7 +41,7 @@ def check_site(plan: Plan) -> None:
     """
     if plan.site not in SITES:
         raise unknown_key(plan.site, SITES, key="site")
-    known = [each.name for each in fields(_OPTIONS[plan.site])]
+    known = [PRICE, *(each.name for each in fields(_OPTIONS[plan.site]))]
     for name in plan.site_options:
         if name not in known:
             raise unknown_key(name, known, key=f"site_options.{name}")
@@ -55,7 +56,9 @@ def open_site(plan: Plan) -> Site:
         UserError: There is no such site, or it cannot be with these settings.
     """
     check_site(plan)
-    return SITES[plan.site](plan)
+    options = {name: value for name, value in plan.site_options.items() if name != PRICE}
+    site = SITES[plan.site](replace(plan, site_options=options))
+    return Priced(site, read_price(plan.site_options[PRICE])) if PRICE in plan.site_options else site
 
 
 def watch_site(plan: Plan) -> Watched:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psutil
@@ -53,8 +53,6 @@ class LocalOptions:
     """GPUs of each; none when not given."""
     grace_seconds: float = _GRACE_SECONDS
     """Time between TERM and KILL of a worker that is stopped."""
-    price: float = 0.0
-    """US dollars per hour of each: a machine of one's own has a cost, too."""
 
 
 class LocalSite:
@@ -87,8 +85,8 @@ class LocalSite:
 
     @property
     def quote(self) -> Quote:
-        """What its options say: nobody else pays for this machine by the hour."""
-        return Quote(on_demand=self._options.price, market=Market.ON_DEMAND)
+        """Nothing: nobody pays for this machine by the hour."""
+        return Quote(on_demand=0.0, market=Market.ON_DEMAND)
 
     def start(self, names: Sequence[WorkerName], *, market: Market | None = None) -> None:  # noqa: ARG002 - nobody pays
         """Start a process for each name that has none yet."""
@@ -162,14 +160,14 @@ class LocalSite:
     def _look(self, name: WorkerName, *, is_starting: bool) -> SiteWorker:
         process = self._process(name)
         if process is not None:
-            since = _quietly_started_at(process)
-            return SiteWorker(name, WorkerState.RUNNING, machine=self._machine(), since=since)
+            since = _started_at(process)
+            return SiteWorker(name, WorkerState.RUNNING, machine=_machine(), since=since)
         if self._notes.is_pending(name):
             if is_starting:
-                return SiteWorker(name, WorkerState.STARTING, machine=self._machine())
+                return SiteWorker(name, WorkerState.STARTING, machine=_machine())
             return SiteWorker(name, WorkerState.GONE, reason="its launcher ended before it could start it")
         exit_code = self._exit_code(name)
-        return SiteWorker(name, WorkerState.GONE, exit_code, self._last_words(name, exit_code), self._machine())
+        return SiteWorker(name, WorkerState.GONE, exit_code, self._last_words(name, exit_code), _machine())
 
     def _process(self, name: WorkerName) -> psutil.Process | None:
         """Return the worker's process if it is alive and still the one that was started."""
@@ -193,10 +191,6 @@ class LocalSite:
             tail = ""
         ended = "its process has ended" if exit_code is None else f"its process ended with exit code {exit_code}"
         return f"{ended}; last lines of {log}:\n{tail}" if tail else ended
-
-    def _machine(self) -> Machine:
-        price = self._options.price
-        return replace(_machine(), market=Market.ON_DEMAND if price else None, price_per_hour=price)
 
     def _existing_parent(self) -> Path:
         return next(each for each in [self._folder, *self._folder.parents] if each.exists())
@@ -243,7 +237,7 @@ class LocalWorkers:
             raise SiteError(f"processes {_say_pids(left)} do not end, though they were killed")
 
 
-def _quietly_started_at(process: psutil.Process) -> float | None:
+def _started_at(process: psutil.Process) -> float | None:
     try:
         return process.create_time()
     except psutil.NoSuchProcess:
