@@ -50,7 +50,7 @@ class Workforce:
     policy: LauncherPolicy
     clock: Clock = field(default_factory=Clock)
     displaced: list[Session] = field(default_factory=list["Session"])
-    """Sessions that are to make room for workers on machines that are kept: the launcher lets them drain."""
+    """Sessions that nobody needs, or that make room for workers on machines that are kept: the launcher drains them."""
     _history: WorkerHistory = field(default_factory=WorkerHistory)
     _surplus_since: float | None = None
 
@@ -69,7 +69,7 @@ class Workforce:
         Raises:
             Stuck: The site refuses for good, or the workers die before they can work and none is left.
         """
-        if self.site.refusal:
+        if self.site.refusal and not state.sessions:  # who is at work needs the bucket only
             raise Stuck(self.site.refusal)
         if not self.site.is_known:
             return {}
@@ -117,7 +117,7 @@ class Workforce:
         Raises:
             Stuck: Jobs wait that no worker here can ever run.
         """
-        self.displaced = []
+        self.displaced = self._late(state)
         if not self._history.has_looked:
             return []
         self._refuse_unplaceable(state)
@@ -130,7 +130,7 @@ class Workforce:
             return []
         displaced = decide_displaced(wanted, hands, most=self.policy.max_workers)
         self._dismiss([each.name for each in displaced if each.is_coming])
-        self.displaced = [each.session for each in displaced if each.session is not None]
+        self.displaced += [each.session for each in displaced if each.session is not None]
         return self._start(state, wanted, hands=[each for each in hands if each.name not in self._history.dismissed])
 
     def _start(self, state: CampaignState, wanted: Wanted, *, hands: Sequence[Hand]) -> list[WorkerName]:
@@ -173,6 +173,10 @@ class Workforce:
         if names:
             self.site.dismiss(names)
             self._history.dismissed.update(names)
+
+    def _late(self, state: CampaignState) -> list[Session]:
+        """Return the sessions of workers that came up after they had been sent away."""
+        return [each for each in state.sessions.values() if worker_of(each.id) in self._history.dismissed]
 
     def _hands(self, state: CampaignState) -> list[Hand]:
         return self._history.hands(state, now=self.clock.monotonic())

@@ -304,6 +304,20 @@ def test_a_site_that_refuses_for_good_ends_it_with_the_reason() -> None:
         go_on()
 
 
+def test_a_refusal_does_not_end_the_work_of_those_who_are_there() -> None:
+    case = Case(LauncherPolicy(max_workers=2), jobs=1)
+    case.round()
+    session = case.speak("worker-0001", holds=0)
+    case.yard.trouble = UserError("the credentials have expired")
+    case.state.waiting.push(0, JobClass())
+    for _ in range(9):
+        case.round(60)
+    assert "the credentials have expired" in case.workforce.waiting_for(case.state)
+    case.end(session, "was silent")
+    with pytest.raises(Stuck, match="the credentials have expired"):
+        case.round()
+
+
 # --- no machines ------------------------------------------------------------------------------------------------
 
 
@@ -448,6 +462,19 @@ def test_who_is_on_the_way_and_not_needed_for_a_minute_is_sent_away(coming: Work
     for _ in range(5):
         case.round(60)
     assert case.yard.present() == names(1)
+
+
+def test_who_comes_up_after_it_was_sent_away_takes_no_jobs() -> None:
+    case = Case(LauncherPolicy(max_workers=2), jobs=2)
+    case.yard.comes_as = WorkerState.STARTING
+    case.round()
+    case.speak("worker-0001", holds=0)
+    case.take_all()
+    case.round()
+    case.round(61)
+    late = case.speak("worker-0002")
+    case.round()
+    assert [each.id for each in case.workforce.displaced] == [late]
 
 
 def test_while_jobs_wait_nobody_is_sent_away() -> None:
