@@ -8,7 +8,9 @@ import pytest
 
 from gliderport_prefect.campaign.replay import replay, write_snapshot
 from gliderport_prefect.campaign.requests import append_request
+from gliderport_prefect.campaign.specs import SpecReader
 from gliderport_prefect.errors import ProtocolError, StoreUnreachable, Superseded
+from gliderport_prefect.lifecycle.launcher import take_over
 from gliderport_prefect.protocol.outcomes import JobState, Outcome
 from gliderport_prefect.protocol.records import (
     Assignment,
@@ -294,3 +296,23 @@ def test_an_inbox_record_that_was_not_read_stays(bucket: Bucket, worker: Simulat
     launcher.settle({})
     worker.turn()
     assert worker.read == 2
+
+
+def test_who_takes_over_after_a_known_epoch_gives_way_to_who_came_first(bucket: Bucket) -> None:
+    bucket.submit(job_specs(1))
+    driving = bucket.take_over()
+    runtime = bucket.runtime()
+    with pytest.raises(Superseded, match="somebody else has just begun to drive"):
+        take_over(runtime, SpecReader(runtime.store, KEYS).spec_of, after=driving.epoch - 1)
+    driving.write_ledger(LedgerRecord(driving.epoch, ""))
+    assert take_over(runtime, SpecReader(runtime.store, KEYS).spec_of, after=driving.epoch).epoch == driving.epoch + 1
+
+
+def test_a_campaign_is_torn_down_until_somebody_takes_it_over(bucket: Bucket) -> None:
+    bucket.submit(job_specs(1))
+    launcher = bucket.take_over()
+    launcher.write_ledger(LedgerRecord(launcher.epoch, "", torn_down=True))
+    write_snapshot(bucket.runtime(), launcher.state)
+    assert replay(bucket.runtime()).is_torn_down
+    bucket.take_over()
+    assert not replay(bucket.runtime()).is_torn_down
