@@ -10,7 +10,10 @@ from gliderport_prefect.protocol.outcomes import USER_PAID, JobState
 from gliderport_prefect.protocol.records import LedgerRecord, Settled, Span
 from gliderport_prefect.scheduling.state import CampaignState
 
-_LEDGER_FIELDS = ("ended_sessions", "read", "floor", "cancel_wanted", "requests_read", "epoch", "ledger_number")
+_LEDGER_FIELDS = (
+    *("ended_sessions", "read", "floor", "cancel_wanted", "requests_read", "epoch", "ledger_number"),
+    *("fleet", "budget"),
+)
 
 
 def compare_states(who: str, found: CampaignState, *, expected: CampaignState) -> list[str]:

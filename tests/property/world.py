@@ -13,7 +13,8 @@ from gliderport_prefect.campaign.requests import append_request
 from gliderport_prefect.errors import StoreUnreachable, Superseded
 from gliderport_prefect.lifecycle.launcher import Launcher
 from gliderport_prefect.protocol import codec
-from gliderport_prefect.protocol.ids import JobNumber, SessionId
+from gliderport_prefect.protocol.ids import JobNumber, SessionId, WorkerName
+from gliderport_prefect.protocol.machines import Machine, WorkerState
 from gliderport_prefect.protocol.outcomes import JobState, Outcome
 from gliderport_prefect.protocol.records import (
     Assignment,
@@ -22,6 +23,7 @@ from gliderport_prefect.protocol.records import (
     LauncherPolicy,
     OutboxRecord,
     RequestKind,
+    Sighting,
     Span,
 )
 from gliderport_prefect.protocol.resources import Offer, Resources
@@ -245,12 +247,27 @@ class World:
         """Let a launcher go once through all of its steps."""
         steps: list[Callable[[Launcher], object]] = [
             lambda launcher: launcher.follow_requests(),
+            lambda launcher: launcher.note_workers(self.sightings()),
             lambda launcher: launcher.settle(self.gone_sessions()),
             lambda launcher: launcher.hand_out(),
         ]
         for step in steps:
             if driver in self.drivers:
                 self.drive(driver, step, fault or Fault())
+
+    def sightings(self) -> list[Sighting]:
+        """Return what the site says of all workers: one machine each, at a price of its own."""
+        looked = {
+            name: Sighting(
+                worker=name,
+                state=WorkerState.GONE if crew.is_gone else WorkerState.RUNNING,
+                seen_at="",
+                machine=Machine("cluster", price_per_hour=float(number)),
+            )
+            for number, crew in enumerate(self.crews)
+            for name in [WorkerName(crew.worker.name)]
+        }
+        return list(looked.values())
 
     def snapshot(self, driver: Driver, fault: Fault) -> None:
         """Let a launcher write a snapshot."""
