@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from gliderport_prefect.scheduling.state import CampaignState
 
-_UNHEARD_SECONDS = {True: 180.0, False: 3600.0}
+_UNHEARD_SECONDS = {True: 600.0, False: 3600.0}
 """A worker that runs, as its site says, and has no live session is given up after this long. Who has spoken before has
-lost its machine, which the site will notice, or cannot reach the bucket; who never has may still be set up."""
+lost its machine or soon will, which the site is to notice, or cannot reach the bucket; who never has may still be set
+up."""
 _WAITING = {WorkerState.STARTING, WorkerState.RECOVERING}
 _LEFT_WELL = "said goodbye"
 

@@ -262,7 +262,7 @@ def test_a_worker_that_runs_and_is_not_heard_any_more_is_replaced_once_its_site_
     case.round()
     case.end(session, "was silent for more than 45 s")
     case.round()
-    assert case.round(170) == []
+    assert case.round(590) == []
     assert case.round(11) == names(2)
     assert case.yard.present() == names(2)
 
