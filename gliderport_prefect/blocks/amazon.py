@@ -25,6 +25,7 @@ _OTHERS: dict[str, str | None] = dict.fromkeys(
         *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
     )
 )
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _SESSION_SECONDS = 3600
 """How long a role is assumed when the block does not say."""
 
@@ -40,6 +41,7 @@ def open_block(block: AwsCredentials | MinIOCredentials | S3Bucket) -> OpenedBlo
 def _open_credentials(block: AwsCredentials | MinIOCredentials) -> OpenedBlock:
     """Return the variables of a block of keys; one that holds none leaves what is there."""
     if isinstance(block, MinIOCredentials):
+        _refuse_aws(block)
         opened = _keys(block.minio_root_user, plain(block.minio_root_password))
     elif block.assume_role_arn:
         opened = _keep_role(block)
@@ -57,6 +59,16 @@ def _keys(key: str, secret: str, *, token: str | None = None) -> OpenedBlock:
     return OpenedBlock(
         {**_OTHERS, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": token or None}
     )
+
+
+def _refuse_aws(block: MinIOCredentials) -> None:
+    """Send nobody's password to AWS."""
+    if not (block.aws_client_parameters.endpoint_url or any(map(os.environ.get, _ENDPOINTS))):
+        raise UserError(
+            "it does not say where the server is",
+            key="credentials",
+            hint="give the block's client parameters an endpoint_url",
+        )
 
 
 def _keep_role(block: AwsCredentials) -> OpenedBlock:

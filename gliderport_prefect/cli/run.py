@@ -95,6 +95,7 @@ def _document(plan: Plan, summary: Summary) -> dict[str, Any]:
     return {
         "campaign": plan.campaign,
         "bucket": plan.bucket,
+        "credentials": plan.credentials or None,
         "origin": plan.origin,
         "site": plan.site,
         "max_workers": plan.launcher.max_workers,
@@ -110,6 +111,7 @@ def _write(plan: Plan, summary: Summary) -> None:
     lines = [
         ("campaign", plan.campaign),
         ("bucket", plan.bucket),
+        *([("credentials", plan.credentials)] if plan.credentials else ()),
         ("jobs", f"{summary.jobs:,} from {plan.origin}"),
         *(("needs", f"{count:,} × {_say_needs(needs)}") for needs, count in summary.needs.items()),
         ("inputs", f"{summary.local_inputs:,} files and folders of this machine"),

@@ -69,10 +69,15 @@ def test_a_block_without_keys_leaves_the_role_of_the_machine() -> None:
 
 
 def test_a_bucket_names_itself_and_brings_its_credentials() -> None:
-    minio = MinIOCredentials(minio_root_user="root", minio_root_password=SecretStr("pw"))
+    place = AwsClientParameters(endpoint_url="http://minio.lab:9000")
+    minio = MinIOCredentials(minio_root_user="root", minio_root_password=SecretStr("pw"), aws_client_parameters=place)
     opened = amazon.open_block(S3Bucket(bucket_name="runs", bucket_folder="/deep/er/", credentials=minio))
     assert opened.bucket == "s3://runs/deep/er"
-    assert what_is_set(opened) == {"AWS_ACCESS_KEY_ID": "root", "AWS_SECRET_ACCESS_KEY": "pw"}
+    assert what_is_set(opened) == {
+        "AWS_ACCESS_KEY_ID": "root",
+        "AWS_SECRET_ACCESS_KEY": "pw",
+        "AWS_ENDPOINT_URL_S3": "http://minio.lab:9000",
+    }
 
 
 @pytest.mark.parametrize(
@@ -80,9 +85,10 @@ def test_a_bucket_names_itself_and_brings_its_credentials() -> None:
     [
         (AwsCredentials(aws_access_key_id="a"), "without its secret"),
         (AwsCredentials(aws_client_parameters=AwsClientParameters(verify=False)), "not to verify certificates"),
+        (MinIOCredentials(minio_root_user="root", minio_root_password=SecretStr("pw")), "where the server is"),
     ],
 )
-def test_a_block_that_cannot_be_followed_is_refused(block: AwsCredentials, said: str) -> None:
+def test_a_block_that_cannot_be_followed_is_refused(block: AwsCredentials | MinIOCredentials, said: str) -> None:
     with pytest.raises(UserError, match=said):
         amazon.open_block(block)
 
