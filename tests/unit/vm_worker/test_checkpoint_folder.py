@@ -139,22 +139,30 @@ def test_a_file_that_is_rewritten_in_place_with_the_same_size_is_known_for_anoth
     assert contents(second) == {"x": b"2"}
 
 
-def test_files_that_are_replaced_all_the_time_are_copied_as_they_were_together(folder: Path) -> None:
-    def step(number: int) -> None:
-        for name in ("first", "second"):
-            (folder / "new.tmp").write_bytes(b"%08d" % number * 1000)
-            (folder / "new.tmp").rename(folder / name)
+def test_files_that_are_replaced_meanwhile_are_copied_as_they_were_together(folder: Path) -> None:
+    names = [f"{number:03}" for number in range(100)]
+    turns = threading.Semaphore(0)
 
-    step(0)
-    taken: list[dict[str, bytes]] = []
-    with meanwhile(step):
-        while len(taken) < 5:
+    def replace_all() -> None:
+        for turn in range(6):
+            turns.acquire()
+            for name in names:
+                (folder / "new.tmp").write_text(str(turn))
+                (folder / "new.tmp").rename(folder / name)
+
+    with ThreadPoolExecutor(1) as pool:
+        replacing = pool.submit(replace_all)
+        for _ in range(6):
+            turns.release()
             found = take(folder)
-            taken += [] if found is None else [contents(found)]
-    for each in taken:
-        first, second = (int(each[name][:8]) for name in ("first", "second"))
-        assert first - second in {0, 1}
-        assert each == {"first": b"%08d" % first * 1000, "second": b"%08d" % second * 1000}
+            # At every moment those that are first have the newest content, and the others that before it.
+            values = [int(contents(found).get(name, -1)) for name in names] if found is not None else [0]
+            assert values == sorted(values, reverse=True)
+            assert values[0] - values[-1] in {0, 1}
+        replacing.result()
+    found = take(folder)
+    assert found is not None
+    assert set(contents(found).values()) == {b"5"}
 
 
 def test_a_file_that_is_overwritten_in_place_is_taken_whole_or_once_more(folder: Path) -> None:

@@ -111,12 +111,14 @@ def test_an_object_that_a_kept_checkpoint_names_stays(machine: Machine, counted:
 
 
 def test_a_content_that_comes_back_is_uploaded_again_once_it_was_deleted(machine: Machine) -> None:
-    run = machine.begin("1.1")
+    run, keys = machine.begin("1.1"), set[str]()
     for content in "abcda":
         run.write(x=content)
         run.saver.save()
+        keys |= {each.key for each in machine.store.list(KEYS.saved_files(JOB))}
     assert machine.read() == run.look()
     assert machine.objects() == 2
+    assert len(keys) == 5, "under another key, which a late delete of the first does not hit"
 
 
 def test_a_folder_that_was_emptied_is_saved_as_empty(machine: Machine) -> None:
@@ -179,6 +181,21 @@ def test_a_later_attempt_names_nothing_that_an_earlier_one_may_delete(machine: M
             machine.store.delete([each.key])
     assert machine.read() == new.look()
     assert len(new.look()) == 2
+
+
+def test_what_a_later_attempt_has_uploaded_so_far_is_not_touched(machine: Machine) -> None:
+    lost = machine.begin("1.1")
+    store = _Refusing(machine.store)
+    new = machine.begin("2.1", store)  # pyright: ignore[reportArgumentType]
+    new.write(x="new")
+    with pytest.raises(StoreError):
+        new.saver.save()
+    lost.write(x="lost")
+    lost.saver.save()
+    store.refuses = False
+    new.saver.save()
+    assert machine.read() == new.look()
+    assert new.saver.saved_bytes == 3, "what had arrived was not sent again"
 
 
 def test_what_is_older_goes_but_not_what_the_attempt_began_with_before_it_has_two_of_its_own(machine: Machine) -> None:
@@ -331,10 +348,16 @@ def shelve(machine: Machine, number: int, record: SavedCheckpoint) -> None:
 )
 def test_a_broken_checkpoint_is_passed_over_for_the_one_before(machine: Machine, broken: SavedCheckpoint) -> None:
     shelve(machine, 1, RECORD)
-    shelve(machine, 2, broken)
+    shelve(machine, 2, replace(broken, files=(*broken.files, replace(GOOD, path="second"))))
     run = machine.begin("2.1")
     assert run.look() == {"x": "644 1"}
     assert sorted(path.name for path in (machine.disk / "2.1").iterdir()) == ["state"]
+
+
+def test_a_later_try_goes_before_a_higher_number(machine: Machine) -> None:
+    shelve(machine, 4, replace(RECORD, attempt=AttemptId("10.1")))
+    shelve(machine, 5, replace(RECORD, attempt=AttemptId("9.1"), files=()))
+    assert machine.read() == {"x": "644 1"}
 
 
 def test_a_record_that_is_none_is_passed_over(machine: Machine) -> None:
