@@ -107,6 +107,23 @@ def test_a_run_with_failed_jobs_fails_with_their_number_and_shows_what_they_said
     assert "Traceback" not in run.log()
 
 
+def test_a_run_tells_what_it_may_cost_what_it_has_cost_and_ends_at_its_budget(prefect: Prefect, tmp_path: Path) -> None:
+    source = tmp_path / "campaign.yaml"
+    source.write_text("workers: {max: 1, cpus: 1, price: 3600}\neach: 1..6\njob: {run: sleep 0.5}\n")
+    common = {"bucket": f"{tmp_path}/bucket", "source": str(source), "campaign": "priced"}
+    poor = prefect.start_run(**common, budget=1.5)
+    ended = poor.wait_for("Completed", "Failed", "Crashed")
+    assert re.match(r"campaign 'priced' has cost \$\d\.\d\d of its budget of \$1\.50; \d jobs have not ended", ended)
+    said = "campaign priced, cost: a worker $3,600.00/h; 1 worker for an hour: $3,600.00"
+    await_answer(lambda: said in poor.log(), "the estimate is in the run's log")
+
+    rich = prefect.start_run(**common, budget=1000)
+    assert rich.wait_for("Completed", "Failed", "Crashed") == "6 of 6 jobs succeeded"
+    artifacts = rich.artifacts()
+    assert "cost: $" in artifacts["gliderport-progress"]["description"]
+    assert re.search(r"### What it cost\s+\$\d+\.\d\d: ", artifacts["gliderport-summary"]["data"])
+
+
 def test_a_mistake_of_the_user_ends_the_run_with_its_explanation_alone(prefect: Prefect, tmp_path: Path) -> None:
     run = prefect.start_run(bucket=f"{tmp_path}/bucket", command="true", each=f"{tmp_path}/missing.csv")
     assert run.wait_for("Completed", "Failed", "Crashed").startswith(f"{tmp_path}/missing.csv: there is no such file")
