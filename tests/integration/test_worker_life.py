@@ -194,6 +194,16 @@ def test_a_silent_worker_gives_a_sign_of_life(tmp_path_factory: pytest.TempPathF
         wait_until(lambda: len(rig.records()) >= 4, "three heartbeats came")
 
 
+@pytest.mark.parametrize("said", ["option", "variable", "nothing"])
+def test_a_worker_says_whether_its_machine_may_be_taken_back(rig: Rig, said: str) -> None:
+    arguments = ["--preemptible"] if said == "option" else []
+    rig.start_worker(*arguments, **({"GLIDERPORT_PREEMPTIBLE": "1"} if said == "variable" else {}))
+    rig.meet()
+    hello = rig.records()[0].hello
+    assert hello is not None
+    assert hello.offer.preemptible == (said != "nothing")
+
+
 def test_a_restarted_worker_names_the_session_that_it_replaces_and_clears_up_after_it(rig: Rig) -> None:
     process = rig.start_worker()
     first = rig.meet()
