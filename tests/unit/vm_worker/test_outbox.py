@@ -20,6 +20,7 @@ def test_a_worker_with_jobs_speaks_more_often_than_one_without() -> None:
     store = open_store("memory://")
     desks = {"busy": NewsDesk(), "idle": NewsDesk()}
     desks["busy"].tell_started(AttemptRef(JobNumber(0), AttemptId("1.1")), queued=0)
+    desks["busy"].take()  # told already
     outboxes = {
         name: Outbox(
             OutboxPlace(store, KEYS, SessionId(f"{name}.aa")), desk, health=StoreHealth(60), heartbeat_seconds=0.05
