@@ -47,6 +47,8 @@ _TERMINAL = {
 }
 _SPEAKING = {"FAILED", "FAILED_SETUP", "FAILED_CONTROLLER"}
 _STARTING = {"PENDING", "SUBMITTED", "STARTING"}
+_MOST_SHORT_LIVES = 5
+_SHORT_LIFE_SECONDS = 120.0
 _EXIT_CODE = re.compile(r"exited with exit code (\d+)")
 _CAPACITY = re.compile(
     r"insufficient|capacity|quota|resources? ?unavailable|out of stock|stockout|failed to provision|no launchable"
@@ -93,6 +95,15 @@ class ManagedJob:
     def is_over(self) -> bool:
         """Whether it has ended and keeps no machine."""
         return self.status in _TERMINAL
+
+    @property
+    def is_looping(self) -> bool:
+        """Whether its command keeps ending soon after its start.
+
+        SkyPilot starts a command again without end, on a fresh machine that knows nothing of the starts before.
+        """
+        lives = self.recoveries + 1
+        return lives > _MOST_SHORT_LIVES and self.ran_seconds / lives < _SHORT_LIFE_SECONDS
 
     @property
     def has_last_words(self) -> bool:
@@ -163,7 +174,7 @@ def describe_worker(name: WorkerName, job: ManagedJob, *, last_words: str = "") 
         recoveries=job.recoveries,
         since=_since(job),
         lacks_capacity=_lacks_capacity(job),
-        was_stopped=job.status == CANCELLED,
+        was_stopped=job.status == CANCELLED and not job.is_looping,
     )
 
 
@@ -181,6 +192,8 @@ def _reason(job: ManagedJob, last_words: str) -> str:
     if job.is_over:
         told = f"SkyPilot's managed job {job.id} is {job.status}"
         said = f"{told}: {said}" if said else told
+        if job.is_looping:
+            said += f"; it was started {job.recoveries + 1} times and kept ending soon after"
     return f"{said}\nlast lines of its log:\n{last_words}" if last_words else said
 
 

@@ -132,14 +132,19 @@ class SkySite:
     # --- looking ------------------------------------------------------------------------------------------------
 
     def _list(self) -> list[ManagedJob]:
-        """Return the job of each name; surplus ones, which two launchers left that raced, are ended."""
+        """Return the job of each name, and end those that make no sense.
+
+        These are surplus ones, left by two launchers that raced, and those that SkyPilot starts again and again.
+        """
         prefix = self.tasks.owner.name_prefix
         found = [job for job in self.sky.list_jobs(prefix) if job.name.startswith(prefix)]
         chosen, surplus = choose_jobs(found)
-        if surplus:
-            numbers = [job.id for job in surplus]
-            _log.warning("cancelling managed jobs %s: others have their names and are older", numbers)
-            self.sky.cancel(numbers)
+        looping = [job for job in chosen.values() if job.is_looping and not job.is_over]
+        for job in surplus:
+            _log.warning("cancelling managed job %d: an older one has its name, %s", job.id, job.name)
+        for job in looping:
+            _log.warning("cancelling %s: it was started %d times and kept ending", job.name, job.recoveries + 1)
+        self.sky.cancel([job.id for job in [*surplus, *looping] if job.status != "CANCELLING"])
         return list(chosen.values())
 
     def _describe(self, job: ManagedJob) -> SiteWorker:

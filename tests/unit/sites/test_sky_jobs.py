@@ -125,6 +125,16 @@ def test_somebody_who_was_stopped_is_told_from_somebody_who_failed() -> None:
     assert not describe(status="FAILED").was_stopped
 
 
+def test_a_worker_that_keeps_ending_soon_is_told_from_one_whose_machines_are_taken_away() -> None:
+    looping = read_job({**RECORD, "recovery_count": 5, "job_duration": 90.0})
+    unlucky = read_job({**RECORD, "recovery_count": 5, "job_duration": 6 * 3600.0})
+    young = read_job({**RECORD, "recovery_count": 4, "job_duration": 10.0})
+    assert [each.is_looping for each in (looping, unlucky, young)] == [True, False, False]
+    ended = describe(status="CANCELLED", recovery_count=5, job_duration=90.0)
+    assert not ended.was_stopped
+    assert "started 6 times" in ended.reason
+
+
 def job(number: int, status: str, name: str = "a") -> ManagedJob:
     return ManagedJob(id=number, name=name, status=status)
 
