@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from gliderport_prefect.protocol.codec import decode
 from gliderport_prefect.protocol.ids import AttemptId
 from gliderport_prefect.protocol.jobspec import Checkpoint, Input, JobSpec, Output
 from gliderport_prefect.protocol.outcomes import Outcome
@@ -16,6 +15,7 @@ from tests.integration.worker_rig import NAMELESS, Rig, wait_for_exit, wait_for_
 from tests.metadata_faces import GcpFace
 from tests.metadata_server import serve_metadata
 from tests.waiting import wait_until
+from vm_worker.checkpoint_shelf import Shelf
 
 rig = worker_rig
 SAVED = JobSpec(NAMELESS, checkpoint=Checkpoint("state", interval_seconds=0.2))
@@ -36,9 +36,8 @@ def counting(rig: Rig, *, until: int) -> str:
 
 def saved(rig: Rig, job: Assignment) -> list[SavedCheckpoint]:
     """Return the job's complete checkpoints, oldest first."""
-    store = rig.store
-    keys = [each.key for each in store.list(rig.keys.saved(job.spec.id))]
-    return [decode(SavedCheckpoint, store.get(key) or b"", where=key) for key in keys]
+    found = Shelf(rig.store, rig.keys, job=job.spec.id).list_newest_first()
+    return [each.record for each in reversed(found)]
 
 
 def state(rig: Rig, job: Assignment) -> dict[str, bytes | None]:
@@ -69,6 +68,24 @@ def test_after_a_killed_worker_the_next_goes_on_where_the_job_was_saved(rig: Rig
     assert report.outcome is Outcome.SUCCEEDED
     assert report.stdout.text == "restored 1, from 50\n"
     assert (report.usage.checkpoint_bytes_in, report.usage.checkpoint_bytes_out) == (3, 0)
+
+
+def test_a_worker_that_comes_back_from_a_long_sleep_saves_nothing_over_the_next_attempt(rig: Rig) -> None:
+    frozen = rig.start_worker()
+    command = "while :; do echo $GLIDERPORT_ATTEMPT $((n++)) > state/n.tmp; mv state/n.tmp state/n; sleep 0.1; done"
+    job = rig.make(command, SAVED)
+    rig.say(rig.meet(), assign=[job])
+    wait_until(lambda: saved(rig, job) != [], "the first attempt saves")
+    frozen.send_signal(signal.SIGSTOP)
+    rig.start_worker(name="other")
+    rig.say(rig.meet(count=2), assign=[again(job)])
+    wait_until(lambda: any(each.attempt == "2.1" for each in saved(rig, job)), "the second attempt saves")
+
+    frozen.send_signal(signal.SIGCONT)
+
+    wait_until(lambda: "attempt 2.1 of job-0 has saved; this is 1.1" in rig.log(), "the first worker notices")
+    wait_until(lambda: [each.attempt for each in saved(rig, job)] == ["2.1", "2.1"], "two of the second are kept")
+    wait_until(lambda: (state(rig, job)["n"] or b"").startswith(b"2 "), "the newest is one of the second")
 
 
 def test_the_first_attempt_finds_an_empty_folder_and_is_told_so(rig: Rig) -> None:
