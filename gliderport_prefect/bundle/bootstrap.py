@@ -2,7 +2,7 @@
 
 It is copied to machines as it stands, alone: standard library and obstore, nothing of ours. What the worker is called
 and where its bucket is stand in the environment, so that the command line says nothing about credentials. It also keeps
-whoever starts workers again (SkyPilot does so at once and without end) from doing that for ever: each start waits for
+whoever starts workers again on the same machine, at once and without end, from doing that for ever: each start waits for
 longer than the one before, until a worker has lived for a while, and after too many the answer is final.
 """
 
