@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.s3server import S3Root
+from tests.skypilot.person import Person
 from tests.skypilot.rig.folder import RigUnavailable
 from tests.skypilot.rig.stand import Rig
+from tests.skypilot.rig.tenants import move_in, move_out
 
 _HERE = Path(__file__).parent
 # A managed job takes half a minute to start, and a minute to be missed when its node dies.
@@ -17,16 +20,22 @@ _TIMEOUT_SECONDS = 600
 
 @pytest.fixture(scope="session")
 def rig() -> Iterator[Rig]:
-    """Give the running rig; one that was up before, by `make rig`, stays up afterwards."""
+    """Give the running rig; it stays up afterwards when somebody else uses it, or asked for it with `make rig`."""
     rig = Rig.of_checkout()
-    was_up = rig.is_up
     try:
-        rig.up()
+        move_in(rig)
     except RigUnavailable as error:
         pytest.fail(str(error), pytrace=False)
     yield rig
-    if not was_up:
-        rig.down()
+    move_out(rig)
+
+
+@pytest.fixture
+def person(rig: Rig, s3_root: S3Root, tmp_path: Path) -> Iterator[Person]:
+    """Give somebody who has a bucket; launchers that still run are killed afterwards, and their workers ended."""
+    user = Person(rig, tmp_path, s3_root)
+    yield user
+    user.leave()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

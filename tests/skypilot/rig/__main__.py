@@ -10,6 +10,7 @@ import time
 
 from tests.skypilot.rig.folder import NODES, RigUnavailable
 from tests.skypilot.rig.stand import Rig
+from tests.skypilot.rig.tenants import move_in_person
 
 
 def main() -> int:
@@ -37,7 +38,7 @@ def _run(rig: Rig, arguments: argparse.Namespace) -> None:
     match arguments.command:
         case "up":
             began = time.monotonic()
-            rig.up()
+            move_in_person(rig)
             print(f"SkyPilot is up after {time.monotonic() - began:.0f} s; state and logs: {rig.folder.root}")
             print(f'In a shell: eval "$({sys.executable} -m tests.skypilot.rig env)"; sky check slurm; sky jobs queue')
         case "down":

@@ -27,8 +27,9 @@ _ENDED = (
     "FAILED_NO_RESOURCE",
     "FAILED_CONTROLLER",
 )
-_START_SECONDS = 120
+_START_SECONDS = 300  # ten on a quiet machine
 _LOG_LINES = 30
+_POLL_SECONDS = 0.3
 _COLUMNS = "spot_job_id, task_name, status, recovery_count, failure_reason"
 
 
@@ -46,6 +47,11 @@ class ManagedJob:
     """How many times SkyPilot recovered it."""
     failure_reason: str | None
     """SkyPilot's words."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is over in whatever way."""
+        return self.status in _ENDED
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,7 @@ class Rig:
             lambda: self.read_job(number).status in {status, *_ENDED},
             f"managed job {number} is {status}",
             timeout_seconds=timeout_seconds,
+            poll_seconds=_POLL_SECONDS,
         )
         assert self.read_job(number).status == status, self.read_job(number)
 
@@ -121,6 +128,7 @@ class Rig:
             lambda: self.read_job(number).status in _ENDED,
             f"managed job {number} has ended",
             timeout_seconds=timeout_seconds,
+            poll_seconds=_POLL_SECONDS,
         )
         return self.read_job(number)
 
@@ -162,11 +170,6 @@ class Rig:
         return f"{jobs}\nend of {server.log}:\n{server.tail(_LOG_LINES)}\n{logs}"
 
     # ------------------------------------------------------------------ up and down
-
-    @property
-    def is_up(self) -> bool:
-        """Whether all of it runs."""
-        return self.folder.slurm_conf.exists() and all(daemon.find() for daemon in self.make_daemons())
 
     def up(self) -> None:
         """Start what does not run, and wait until SkyPilot can be asked."""
