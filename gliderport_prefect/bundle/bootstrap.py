@@ -1,9 +1,9 @@
 """Turns a fresh machine into a worker: fetches the bundle from the runtime bucket and becomes it.
 
 It is copied to machines as it stands, alone: standard library and obstore, nothing of ours. What the worker is called
-and where its bucket is stand in the environment, so that the command line says nothing about credentials. It also keeps
-whoever starts workers again on the same machine, at once and without end, from doing that for ever: each start waits for
-longer than the one before, until a worker has lived for a while, and after too many the answer is final.
+and where its bucket is stand in the environment, so that the command line says nothing about credentials. It also
+keeps whoever starts workers again on the same machine, at once and without end, from doing that for ever: each start
+waits for longer than the one before, until a worker has lived for a while, and after too many the answer is final.
 """
 
 from __future__ import annotations
