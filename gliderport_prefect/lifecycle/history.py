@@ -49,6 +49,8 @@ class WorkerHistory:
     def note_look(self, workers: Iterable[SiteWorker], state: CampaignState, *, now: float) -> None:
         """Take in what the site says."""
         self.known = {each.name: each for each in workers}
+        if not self.has_looked:
+            self._excuse_past(state)
         self._note_waiting(now)
         self._note_capacity(now)
         self._note_failures(state)
@@ -93,6 +95,13 @@ class WorkerHistory:
         for name, limit in found.items():
             self.failures.note_death(name, words=f"nothing, for {limit:g} s, though its site says that it runs")
         return found
+
+    def _excuse_past(self, state: CampaignState) -> None:
+        """Hold nothing against a site that an earlier launcher knew already: somebody may have mended it since."""
+        for name, meter in state.fleet.meters.items():
+            if meter.is_gone:
+                self.failures.excuse(name)
+                self._supplied.add(name)
 
     def _note_waiting(self, now: float) -> None:
         waiting = [each.name for each in self.known.values() if each.state in _WAITING]

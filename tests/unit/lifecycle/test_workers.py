@@ -21,6 +21,7 @@ from gliderport_prefect.protocol.records import (
     LedgerRecord,
     Meeting,
     Run,
+    Sighting,
     SpecChunkHeader,
 )
 from gliderport_prefect.protocol.resources import Offer, Resources
@@ -276,6 +277,24 @@ def test_a_worker_that_never_speaks_is_ended_after_an_hour_and_counts_as_a_failu
     case.round(1)
     with pytest.raises(Stuck, match=r"worker-0002, said: nothing, for 3600 s"):
         case.round(3601)
+
+
+@pytest.mark.parametrize("lacks_capacity", [True, False])
+def test_what_an_earlier_launcher_saw_fail_is_not_held_against_the_site(*, lacks_capacity: bool) -> None:
+    case = Case(LauncherPolicy(max_workers=1, start_failure_limit=2))
+    gone = [WorkerName(name) for name in names(1, 2, 3)]
+    for name in gone:
+        case.yard.workers[name] = SiteWorker(name, WorkerState.GONE, 78, "exit 78", lacks_capacity=lacks_capacity)
+    seen = tuple(Sighting(name, WorkerState.GONE, "") for name in gone)
+    case.state.apply_ledger(1, LedgerRecord(1, "t", seen=seen), now=0.0)
+    assert case.round() == names(4)
+
+
+def test_a_name_that_the_site_has_forgotten_is_not_used_again() -> None:
+    case = Case(LauncherPolicy(max_workers=1))
+    seen = (Sighting(WorkerName("worker-0007"), WorkerState.GONE, ""),)
+    case.state.apply_ledger(1, LedgerRecord(1, "t", seen=seen), now=0.0)
+    assert case.round() == names(8)
 
 
 # --- a site in trouble ------------------------------------------------------------------------------------------
