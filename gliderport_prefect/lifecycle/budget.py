@@ -68,13 +68,12 @@ class Purse:
         Raises:
             BudgetReached: The budget is spent and nothing runs, or what runs costs too much.
         """
-        spending = decide_spending(self._reckoned, self.budget)
-        if spending is Spending.OPEN:
+        spending, state = decide_spending(self._reckoned, self.budget), self.launcher.state
+        if spending is Spending.OPEN or not state.jobs.unfinished:
             self._is_winding_down = False
             return True
         self._wind_down()
-        sessions = self.launcher.state.sessions.values()
-        if spending is Spending.STOP or not any(each.held for each in sessions):
+        if spending is Spending.STOP or not any(each.held for each in state.sessions.values()):
             raise BudgetReached(self._say_end())
         return False
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from gliderport_prefect import __version__
@@ -27,9 +27,10 @@ from gliderport_prefect.errors import ProtocolError, Superseded
 from gliderport_prefect.lifecycle.inboxes import Inboxes
 from gliderport_prefect.lifecycle.outboxes import Outboxes
 from gliderport_prefect.protocol import codec
-from gliderport_prefect.protocol.ids import JobNumber, SessionId, attempt_id
+from gliderport_prefect.protocol.ids import JobNumber, SessionId, WorkerName, attempt_id
 from gliderport_prefect.protocol.jobspec import JobSpec
 from gliderport_prefect.protocol.keys import number_segment
+from gliderport_prefect.protocol.machines import WorkerState
 from gliderport_prefect.protocol.records import (
     Assignment,
     AttemptRef,
@@ -156,6 +157,16 @@ class Launcher:
         seen = self.derive_seen(looked)
         if seen:
             self.write_ledger(LedgerRecord(self.epoch, "", finished=self.state.said_finished, seen=seen))
+
+    def note_gone(self, workers: Collection[WorkerName], *, reason: str) -> None:
+        """Write down that these workers are gone, whatever their site says of others."""
+        known = self.state.fleet.known()
+        gone = {
+            name: replace(each, state=WorkerState.GONE, seen_at="", reason=reason)
+            for name, each in known.items()
+            if name in workers
+        }
+        self.note_workers({**known, **gone}.values())
 
     def derive_seen(self, looked: Iterable[Sighting]) -> tuple[Sighting, ...]:
         """Return what has changed of the workers' machines since it was written down."""

@@ -249,6 +249,7 @@ def _settle(launcher: Launcher, ended: Sequence[Started], *, is_all: bool, reape
     try:
         launcher.follow_requests()  # the question that nobody has answered is among them
         settle_last_words(launcher, names.__contains__, why="it was silent, and its worker was ended")
+        launcher.note_gone(names, reason="its campaign was silent, and it was ended")
         if is_all:
             launcher.write_ledger(LedgerRecord(launcher.epoch, "", torn_down=True))
     except Superseded as error:

@@ -103,6 +103,15 @@ def test_a_worker_that_never_spoke_is_gone_with_its_sites_reason(stage: Stage) -
     assert (row.state, row.reason) == ("gone", "setup failed")
 
 
+def test_workers_that_somebody_ends_beside_their_site_are_gone_and_the_others_are_not(stage: Stage) -> None:
+    launcher = stage.drive()
+    launcher.note_workers([sighting(WorkerState.RUNNING), sighting(WorkerState.RUNNING, name="worker-0002")])
+    launcher.note_gone([WorkerName("worker-0001"), WorkerName("nobody")], reason="was reaped")
+    found = rows(stage, 1, with_gone=True)
+    assert [(row.worker, row.state) for row in found] == [("worker-0001", "gone"), ("worker-0002", "starting")]
+    assert found[0].reason == "was reaped"
+
+
 def test_a_campaign_that_was_over_is_still_over_when_the_last_worker_is_seen_to_be_gone(stage: Stage) -> None:
     stage.add_worker()
     stage.play()

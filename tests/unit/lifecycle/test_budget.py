@@ -125,6 +125,12 @@ def test_nothing_new_starts_once_the_budget_is_spent_and_what_runs_finishes(buck
     assert 100.0 <= spent(bucket) < PATIENCE * 100.0
 
 
+def test_a_campaign_whose_last_jobs_finish_after_the_budget_is_spent_has_succeeded(bucket: Bucket) -> None:
+    begin(bucket, budget=3.5, jobs=2)
+    assert run(bucket, PaidYard(bucket))[JobState.SUCCEEDED] == 2
+    assert 3.5 < spent(bucket) < PATIENCE * 3.5
+
+
 def test_what_would_cost_far_too_much_is_ended(bucket: Bucket) -> None:
     begin(bucket, budget=10.0)
     with pytest.raises(BudgetReached, match=r"2 running were ended at 1.1 times the budget"):
