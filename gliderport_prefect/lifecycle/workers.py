@@ -217,7 +217,7 @@ class Workforce:
         coming = [each for each in self._hands(state) if each.is_coming]
         reasons = [reason for each in coming if (reason := self._history.known[each.name].reason)]
         said = f"{len(coming)} worker{'' if len(coming) == 1 else 's'} to come up" if coming else "workers"
-        return said + (f": {reasons[0]}" if reasons else "")
+        return said + (f": {_first_line(reasons[0])}" if reasons else "")
 
     def hindrance(self, state: CampaignState) -> str:
         """Say why workers that jobs wait for do not come; empty when all is well."""
@@ -229,11 +229,16 @@ class Workforce:
             return f"{self._say_failures()}, so no more are started; {self._history.failures.newest}"
         dry = [each for each in self._history.droughts.values() if each.tries]
         if dry:
-            return f"machines: {dry[0].reason or 'the site has none'} (tried {dry[0].tries} times in a row)"
+            said = _first_line(dry[0].reason) or "the site has none"
+            return f"machines: {said} (tried {dry[0].tries} times in a row)"
         return ""
 
     def _say_failures(self) -> str:
         return f"{self._history.failures.in_row} workers in a row died before they could work"
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
 
 
 def _takers(hands: Iterable[Hand]) -> list[Session]:
