@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import shutil
 import socket
 import tempfile
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -99,9 +99,16 @@ class RigFolder:
 
 
 def _choose_ports() -> dict[str, int]:
-    """Take ports that are free now."""
-    with ExitStack() as held:
-        sockets = {listener: held.enter_context(socket.socket()) for listener in LISTENERS}
-        for each in sockets.values():
-            each.bind(("127.0.0.1", 0))
-        return {listener: int(each.getsockname()[1]) for listener, each in sockets.items()}
+    """Take ports that are free now, below those that the system gives to outgoing connections."""
+    first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    free = (port for port in random.sample(range(10_000, first_outgoing), 1000) if _is_free(port))
+    return dict(zip(LISTENERS, free, strict=False))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
