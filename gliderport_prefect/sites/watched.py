@@ -7,7 +7,6 @@ again, with growing pauses. Nothing is decided here.
 
 from __future__ import annotations
 
-import logging
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from gliderport_prefect.campaign.runtime import Clock
 from gliderport_prefect.errors import SiteError, UserError
 from gliderport_prefect.sites.seam import Market, SiteWorker, WorkerState
+from gliderport_prefect.sites.tries import Tries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from gliderport_prefect.protocol.resources import Offer
     from gliderport_prefect.sites.seam import Quote, Site
 
-_log = logging.getLogger(__name__)
-
 _LONGEST_LOOK_PAUSE = 120.0
 """Seconds between two looks at a site that does not answer, at most."""
 _FIRST_START_PAUSE = 10.0
@@ -32,32 +30,6 @@ _LONGEST_START_PAUSE = 600.0
 """Seconds before the first and, at most, before a later try to start what could not be started."""
 _REFUSALS = 3
 """So many refusals in a row are final."""
-
-
-@dataclass
-class _Tries:
-    """When something may be tried again: the pauses double while it fails."""
-
-    first_pause: float
-    longest_pause: float
-    failures: int = 0
-    refusals: int = 0
-    due_at: float = 0.0
-    trouble: str = ""
-
-    def note_success(self, now: float, *, pause: float = 0.0) -> None:
-        """Let it be due after the pause."""
-        if self.trouble:
-            _log.info("no longer so: %s", self.trouble)
-        self.failures, self.refusals, self.due_at, self.trouble = 0, 0, now + pause, ""
-
-    def note_failure(self, now: float, trouble: str, *, is_refusal: bool) -> None:
-        """Let it be due after a longer pause than the last one, and log what is new."""
-        if trouble != self.trouble:
-            _log.warning("%s", trouble)
-        self.failures, self.trouble = self.failures + 1, trouble
-        self.refusals = self.refusals + 1 if is_refusal else 0
-        self.due_at = now + min(self.first_pause * 2.0 ** (self.failures - 1), self.longest_pause)
 
 
 @dataclass
@@ -96,10 +68,10 @@ class Watched:
         self._terms: tuple[Offer, Quote] | None = None
         self._asked: dict[WorkerName, _Asked] = {}
         self._dismissed: dict[WorkerName, None] = {}
-        self._looks = _Tries(every, _LONGEST_LOOK_PAUSE)
+        self._looks = Tries(every, _LONGEST_LOOK_PAUSE)
         markets = (None, *Market)  # one may be sold out while the other is not
-        self._starts = {market: _Tries(_FIRST_START_PAUSE, _LONGEST_START_PAUSE) for market in markets}
-        self._stops = _Tries(_FIRST_START_PAUSE, _LONGEST_START_PAUSE)
+        self._starts = {market: Tries(_FIRST_START_PAUSE, _LONGEST_START_PAUSE) for market in markets}
+        self._stops = Tries(_FIRST_START_PAUSE, _LONGEST_START_PAUSE)
         self._defect: Exception | None = None
 
     def open(self) -> Self:
@@ -332,10 +304,10 @@ class Watched:
             self._terms = (self._site.offer, self._site.quote)
         return self._terms
 
-    def _all_tries(self) -> list[_Tries]:
+    def _all_tries(self) -> list[Tries]:
         return [self._looks, *self._starts.values(), self._stops]
 
-    def _try(self, tries: _Tries, act: Callable[[], None], *, said: str) -> bool:
+    def _try(self, tries: Tries, act: Callable[[], None], *, said: str) -> bool:
         """Do it, note how it went, and say whether it went well."""
         try:
             act()
