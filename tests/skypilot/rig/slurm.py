@@ -102,6 +102,12 @@ def is_trusted(folder: RigFolder) -> bool:
     return (folder.run / "munge" / "socket").is_socket()
 
 
+def is_listening(folder: RigFolder, name: str) -> bool:
+    """Say whether a node's daemon can be spoken to."""
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", folder.read_port(name))) == 0
+
+
 def list_ready(folder: RigFolder) -> set[str]:
     """Ask Slurm which nodes can take work."""
     command = ("sinfo", "--noheader", "--Node", "--states=idle,mixed,allocated", "--format=%N")

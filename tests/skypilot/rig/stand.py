@@ -146,7 +146,13 @@ class Rig:
     def start_node(self, name: str) -> None:
         """Bring a node back, empty, and wait until Slurm takes it."""
         slurm.make_node(self.folder, name).start()
-        wait_until(lambda: name in slurm.list_ready(self.folder), f"Slurm takes {name}", timeout_seconds=60)
+        # A node that is back before it was missed counts as ready all the time.
+        wait_until(
+            lambda: slurm.is_listening(self.folder, name) and name in slurm.list_ready(self.folder),
+            f"Slurm takes {name}",
+            timeout_seconds=_START_SECONDS,
+            poll_seconds=_POLL_SECONDS,
+        )
 
     def stop_api_server(self) -> None:
         """End the API server and the jobs controller, as `sky api stop` does."""
