@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _FIRST_PAUSE_SECONDS = 30.0
 _LONGEST_PAUSE_SECONDS = 600.0
+_MOST_DOUBLINGS = 30
+"""Beyond the longest pause; a number that went on growing would be too large after a week without machines."""
 _ASKED = {
     MarketPolicy.TEMPLATE: None,
     MarketPolicy.SPOT: Market.SPOT,
@@ -46,7 +48,8 @@ class Drought:
         """When to try again: after a pause that doubles with each failure."""
         if not self.tries:
             return -math.inf
-        return self.failed_at + min(_FIRST_PAUSE_SECONDS * 2.0 ** (self.tries - 1), _LONGEST_PAUSE_SECONDS)
+        doublings = min(self.tries - 1, _MOST_DOUBLINGS)
+        return self.failed_at + min(_FIRST_PAUSE_SECONDS * 2.0**doublings, _LONGEST_PAUSE_SECONDS)
 
 
 def decide_market(policy: LauncherPolicy, drought: Drought, *, now: float) -> Market | None:

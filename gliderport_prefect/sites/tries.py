@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 _log = logging.getLogger(__name__)
 
+_MOST_DOUBLINGS = 30
+"""Beyond any longest pause; a number that went on growing would be too large after days of trouble."""
+
 
 @dataclass
 class Tries:
@@ -37,4 +40,5 @@ class Tries:
             _log.warning("%s", trouble)
         self.failures, self.trouble = self.failures + 1, trouble
         self.refusals = self.refusals + 1 if is_refusal else 0
-        self.due_at = now + min(self.first_pause * 2.0 ** (self.failures - 1), self.longest_pause)
+        doublings = min(self.failures - 1, _MOST_DOUBLINGS)
+        self.due_at = now + min(self.first_pause * 2.0**doublings, self.longest_pause)
