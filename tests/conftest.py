@@ -20,7 +20,8 @@ os.environ |= {
 }
 # A server, a profile or credentials of the developer's must never be what a test talks to.
 for _name in list(os.environ):
-    if _name.startswith(("AWS_ACCESS_", "AWS_SECRET_", "AWS_SESSION_", "AWS_PROFILE", "AWS_ENDPOINT_", "GLIDERPORT_")):
+    _is_foreign = _name.startswith(("AWS_ACCESS_", "AWS_SECRET_", "AWS_SESSION_", "AWS_PROFILE", "AWS_ENDPOINT_"))
+    if _is_foreign or (_name.startswith("GLIDERPORT_") and not _name.endswith("_EXAMPLES")):
         del os.environ[_name]
 # Nor the metadata service of the machine that runs the tests.
 os.environ["GLIDERPORT_NOTICES"] = "off"
