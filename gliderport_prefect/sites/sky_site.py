@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _CHECKED = WorkerName("worker-0000")
 """Stands for any worker where the template is checked."""
 _SIDE_BY_SIDE = 8
+_MANY = 1000
 _LAST_LINES = 20
 _PAUSE_SECONDS = 3.0
 STOP_SECONDS = 600.0
@@ -183,7 +184,23 @@ class SkySite:
     def _choice(self) -> Choice | None:
         task = self.tasks.build(_CHECKED)
         self.sky.check(task)
-        return read_choice(self.sky.optimize(task))
+        return self._choose(task)
+
+    def _choose(self, task: Mapping[str, Any]) -> Choice | None:
+        """Return the machine that SkyPilot would choose for a task, with its price to a thousandth of a cent.
+
+        The table has whole cents, and there are machines for less: so the price of many of them is asked for.
+        """
+        choice = read_choice(self.sky.optimize(task))
+        if choice is None or choice.is_shared:
+            return choice
+        try:
+            many = read_choice(self.sky.optimize({**task, "num_nodes": _MANY}))
+        except UserError:
+            return choice
+        if many is None or (many.infra, many.instance_type) != (choice.infra, choice.instance_type):
+            return choice
+        return replace(choice, price_per_hour=many.price_per_hour / _MANY)
 
     @cached_property
     def _quote(self) -> Quote:
@@ -206,7 +223,7 @@ class SkySite:
     def _ask_price(self, market: Market) -> float | None:
         """Return the price on that market; none where the template or the clouds do not have it."""
         try:
-            choice = read_choice(self.sky.optimize(self.tasks.build(_CHECKED, market=market)))
+            choice = self._choose(self.tasks.build(_CHECKED, market=market))
         except UserError:
             return None
         return choice.price_per_hour if choice is not None and choice.market is market else None
@@ -218,7 +235,7 @@ class SkySite:
             spot = machine.market is Market.SPOT
             wanted = {"infra": machine.infra, "instance_type": machine.instance_type, "use_spot": spot}
             try:
-                choice = read_choice(self.sky.optimize({"name": "price", "run": "true", "resources": wanted}))
+                choice = self._choose({"name": "price", "run": "true", "resources": wanted})
             except GliderportError as error:
                 _log.debug("no price for %s: %s", machine, error)
                 choice = None
