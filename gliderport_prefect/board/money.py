@@ -70,8 +70,9 @@ def _kinds(cost: Cost) -> Iterator[tuple[float, str]]:
         yield cost.spot, "spot"
         if cost.on_demand:
             yield cost.on_demand, "on demand"
-    if cost.total:
+    if cost.wasted:
         yield cost.wasted, "wasted on attempts that were lost or tried again"
+    if cost.total:
         yield cost.unused, "not used by jobs"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from gliderport_prefect.campaign.replay import write_snapshot
+from gliderport_prefect.errors import BudgetReached
 from gliderport_prefect.lifecycle.budget import Purse
 from gliderport_prefect.protocol.ids import SessionId
 from gliderport_prefect.protocol.keys import number_segment
@@ -167,11 +168,11 @@ class Distribution:
     def _look(self, now: float) -> bool:
         launcher = self.launcher
         if self._site.is_due(now):
-            self._look_at_site()
+            self._look_at_site(now)
         moved = launcher.settle(self._lost)
         self._lost = {}
         self.purse.look()
-        if not self.purse.allows_more():
+        if not self._has_money(now):
             self.workforce.dismiss_coming(launcher.state)
             self._tell(now, started=0)
             return moved
@@ -183,12 +184,23 @@ class Distribution:
         self._tell(now, started=len(started))
         return bool(moved or given or started)
 
-    def _look_at_site(self) -> None:
+    def _has_money(self, now: float) -> bool:
+        """Say whether anything new may be started; when the campaign ends because nothing may, leave a note of it."""
+        try:
+            return self.purse.allows_more()
+        except BudgetReached:
+            self._note.put_off(now, seconds=0.0)
+            self._tell(now, started=0)
+            raise
+
+    def _look_at_site(self, now: float) -> None:
         """See what has become of the workers, and write it down even when it means that nothing can go on."""
         try:
             self._lost = self.workforce.look(self.launcher.state)
         finally:
             self._note_workers()
+        if self.workforce.sightings() is None:
+            self._site.put_off(now, seconds=0.0)  # it is being asked for the first time
 
     def _note_workers(self) -> None:
         looked = self.workforce.sightings()

@@ -135,6 +135,8 @@ def test_what_would_cost_far_too_much_is_ended(bucket: Bucket) -> None:
     begin(bucket, budget=10.0)
     with pytest.raises(BudgetReached, match=r"2 running were ended at 1.1 times the budget"):
         run(bucket, PaidYard(bucket, job_seconds=1e6))
+    (note,) = bucket.store.list(bucket.runtime().keys.progress)
+    assert b"the budget of $10.00 is spent" in (bucket.store.get(note.key) or b"")
     assert spent(bucket) == pytest.approx(PATIENCE * 10.0, rel=0.05)
 
 
