@@ -86,7 +86,7 @@ def _write(summary: Summary) -> None:
         *_say_money(summary),
         ("launcher", _say_launcher(summary)),
     ]
-    if summary.note is not None and summary.note.waiting_for:
+    if summary.note is not None and summary.note.waiting_for and not summary.finished:
         lines.append(("waiting", summary.note.waiting_for))
     if summary.requests_waiting:
         lines.append(("requests", f"{summary.requests_waiting} that no launcher has acted on"))

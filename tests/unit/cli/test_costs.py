@@ -95,7 +95,9 @@ def check_costs(gliderport: Command) -> None:
     assert cost["unused"] > 0
     later = document(gliderport, "status", "demo")["cost"]
     assert later == cost, "a campaign that is over goes on to cost something"
-    assert "$" in gliderport("status", "demo").stdout
+    said = gliderport("status", "demo").stdout
+    assert "cost:      $" in said
+    assert "waiting:" not in said
     state = replay(open_campaign(None, "demo"))
     assert state.finished
     assert all(meter.is_gone for meter in state.fleet.meters.values())
