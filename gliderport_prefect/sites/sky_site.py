@@ -85,8 +85,10 @@ class SkySite:
         with self._starting:
             there = {job.name for job in self._list()}
             wanted = [name for name in names if self._job_name(name) not in there]
+            # All are asked for before any is waited for: who takes over then finds most of them in the queue already.
             with ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="sky-launch") as pool:
-                problems = [each for each in pool.map(partial(self._start, market=market), wanted) if each]
+                asked = list(pool.map(partial(self._request, market=market), wanted))
+                problems = [each for each in pool.map(self._await, wanted, asked) if each]
             if problems:
                 self._settle_problems(wanted, problems)
 
@@ -108,10 +110,19 @@ class SkySite:
 
     # --- starting -----------------------------------------------------------------------------------------------
 
-    def _start(self, name: WorkerName, *, market: Market | None) -> GliderportError | None:
-        task = self.tasks.build(name, market=market, choice=self._choice)
+    def _request(self, name: WorkerName, *, market: Market | None) -> str | GliderportError:
+        """Ask for the worker, and return the number of the request or what is wrong."""
         try:
-            self.sky.await_launch(self.sky.request_launch(task), str(name))
+            return self.sky.request_launch(self.tasks.build(name, market=market, choice=self._choice))
+        except GliderportError as error:
+            return error
+
+    def _await(self, name: WorkerName, asked: str | GliderportError, /) -> GliderportError | None:
+        """Wait until the request has been dealt with, and return what is wrong, if anything."""
+        if isinstance(asked, GliderportError):
+            return asked
+        try:
+            self.sky.await_launch(asked, str(name))
         except GliderportError as error:
             return error
         return None
