@@ -24,6 +24,8 @@ PREEMPTIBLE = "GLIDERPORT_PREEMPTIBLE"
 _PREFIX = "gliderport"
 _DIGEST_DIGITS = 10
 _LONGEST_SLUG = 24
+_LONGEST_WORKER = 20
+_PLAIN = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _LONGEST_LABEL = 63
 _UNSAFE = re.compile(r"[^a-z0-9]+")
 _JOB_NAME = re.compile(rf"{_PREFIX}-[a-z0-9-]+-[0-9a-f]{{{_DIGEST_DIGITS}}}-[A-Za-z0-9-]+")
@@ -45,8 +47,8 @@ class Owner:
 
     def job_name(self, worker: WorkerName) -> str:
         """Return the name of the worker's managed job; SkyPilot allows letters, digits and dashes everywhere."""
-        plain = re.fullmatch(r"[A-Za-z0-9-]{1,20}", worker) is not None
-        return self.name_prefix + (worker if plain else f"{_slug(worker, 12)}-{_digest(worker)[:6]}")
+        is_plain = len(worker) <= _LONGEST_WORKER and _PLAIN.fullmatch(worker) is not None
+        return self.name_prefix + (worker if is_plain else f"{_slug(worker, 12)}-{_digest(worker)[:6]}")
 
     def labels(self, worker: WorkerName) -> dict[str, str]:
         """Return labels for the worker's machine, in the characters and lengths that every cloud allows."""
