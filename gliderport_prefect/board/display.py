@@ -55,7 +55,11 @@ class ProgressDisplay:
         self._meter.note(Sample(self._clock(), standing.ended))
         self._standing = standing
         if standing.note:
-            self._console.print(make_printable(standing.note), style="dim")
+            self.say(standing.note)
+
+    def say(self, line: str) -> None:
+        """Print the line above the display."""
+        self._console.print(make_printable(line), style="dim")
 
     def __enter__(self) -> Self:
         self._live.start(refresh=True)

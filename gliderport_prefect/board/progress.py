@@ -66,6 +66,10 @@ class ProgressView(Protocol):
         """Take in where the campaign stands now."""
         ...
 
+    def say(self, line: str) -> None:
+        """Show a line beside the progress, once."""
+        ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
@@ -89,13 +93,17 @@ class ProgressLines:
         now = self.clock()
         self._meter.note(Sample(now, standing.ended))
         if standing.note:
-            self.write(f"{self.campaign}: {make_printable(standing.note)}")
+            self.say(standing.note)
         milestone = self._passes_milestone(standing)
         due = self._said_at is None or now - self._said_at >= _LINE_SECONDS
-        counts = tuple(sorted((state.value, count) for state, count in standing.jobs.items()))
+        counts = (dict(standing.jobs), dict(standing.workers))
         if milestone or (due and counts != self._said):
             self.write(f"{self.campaign}: {describe(standing, self._meter)}")
             self._said_at, self._said = now, counts
+
+    def say(self, line: str) -> None:
+        """Write the line at once."""
+        self.write(f"{self.campaign}: {make_printable(line)}")
 
     def __enter__(self) -> Self:
         return self

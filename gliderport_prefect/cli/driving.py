@@ -16,6 +16,7 @@ from gliderport_prefect.board.view import look
 from gliderport_prefect.board.wording import say_counts, say_place
 from gliderport_prefect.cli.exits import Exit, exit_of_jobs
 from gliderport_prefect.cli.failures import write_failures
+from gliderport_prefect.cli.log_lines import show_log
 from gliderport_prefect.cli.opening import say_command
 from gliderport_prefect.cli.showing import open_progress
 from gliderport_prefect.cli.tables import write_json
@@ -57,7 +58,7 @@ class Drive:
     def run(self, drive: Callable[[Drive], Collected]) -> Exit:
         """Let the campaign be driven, tell how it went, and return what to exit with."""
         try:
-            with _sigterm_interrupts():
+            with _sigterm_interrupts(), show_log(self._say):
                 collected = drive(self)
         except KeyboardInterrupt as interrupt:
             self._close_view()
@@ -84,6 +85,12 @@ class Drive:
             self._view = open_progress(sys.stderr, "" if self.plan is None else self.plan.campaign)
             self._view.__enter__()
         self._view.show(self._standing)
+
+    def _say(self, line: str) -> None:
+        if self._view is None:
+            click.echo(line, err=True)
+        else:
+            self._view.say(line)
 
     def _collect(self, plan: Plan) -> Collected:
         self._close_view()

@@ -138,12 +138,25 @@ class LogStream(io.StringIO):
 
 def _import_sky() -> Any:  # noqa: ANN401 - sky has hardly any types
     try:
-        import sky
+        with _root_logger_kept():
+            import sky
     except ImportError as error:
         raise UserError(
             f"SkyPilot is not installed here: {error}", key="site", hint="pip install 'skypilot>=0.14,<0.15'"
         ) from error
     return sky
+
+
+@contextmanager
+def _root_logger_kept() -> Generator[None]:
+    """Undo what the first import of sky does to the root logger: every record of everybody would go to stderr."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
 
 
 def _make_dag(sky: Any, task: Mapping[str, Any]) -> Any:  # noqa: ANN401

@@ -100,8 +100,7 @@ class Person:
 
     def counts(self, campaign: str) -> dict[str, int]:
         """Return how many jobs are in each state; empty before there is such a campaign."""
-        said = self.run("status", campaign, "--json")
-        return json.loads(said.stdout)["jobs"] if said.returncode == 0 else {}
+        return self._read("status", campaign).get("jobs", {})
 
     def wait_for_successes(self, campaign: str, count: int, *, timeout_seconds: float = 300) -> None:
         """Return when so many jobs have succeeded."""
@@ -114,11 +113,16 @@ class Person:
 
     def list_jobs(self, campaign: str) -> list[dict[str, Any]]:
         """Return the campaign's jobs as `gliderport jobs` tells of them."""
-        return json.loads(self.run("jobs", campaign, "--json").stdout)["jobs"]
+        return self._read("jobs", campaign)["jobs"]
 
     def list_workers(self, campaign: str) -> list[dict[str, Any]]:
         """Return all workers that the campaign has had, as `gliderport workers` tells of them."""
-        return json.loads(self.run("workers", campaign, "--all", "--json").stdout)["workers"]
+        return self._read("workers", campaign, "--all").get("workers", [])
+
+    def _read(self, command: str, *arguments: str) -> dict[str, Any]:
+        """Return what the command says as JSON; nothing before there is such a campaign."""
+        said = self.run(command, *arguments, "--json")
+        return json.loads(said.stdout) if said.returncode == 0 else {}
 
     def managed_jobs(self, campaign: str) -> list[ManagedJob]:
         """Return what SkyPilot has on record of the campaign's workers."""

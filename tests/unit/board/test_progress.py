@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -103,6 +104,13 @@ def test_a_pipe_gets_no_line_when_nothing_has_changed() -> None:
     for second in range(100):
         pipe.show(second, standing(5))
     assert len(pipe.lines) == 1
+
+
+def test_workers_that_come_up_are_news() -> None:
+    pipe = Pipe()
+    pipe.show(0, standing(5))
+    pipe.show(20, replace(standing(5), workers={"starting": 3}))
+    assert "3 starting" in pipe.lines[-1]
 
 
 def test_quarters_the_first_failure_and_the_end_are_told_at_once() -> None:
