@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gliderport_prefect.bundle import place_bundle
 from gliderport_prefect.campaign.specs import SpecReader
-from gliderport_prefect.lifecycle.driving import Pace, Progress, drive
+from gliderport_prefect.lifecycle.driving import drive
 from gliderport_prefect.lifecycle.launcher import take_over
 from gliderport_prefect.lifecycle.opening import watch_site
 from gliderport_prefect.lifecycle.plan import open_runtime
@@ -16,6 +16,8 @@ from gliderport_prefect.lifecycle.workers import Workforce
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gliderport_prefect.lifecycle.driving import Progress
+    from gliderport_prefect.lifecycle.pace import Pace
     from gliderport_prefect.lifecycle.plan import Plan
 
 _log = logging.getLogger(__name__)

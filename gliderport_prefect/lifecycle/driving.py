@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from gliderport_prefect.campaign.replay import write_snapshot
 from gliderport_prefect.errors import BudgetReached
 from gliderport_prefect.lifecycle.budget import Purse
+from gliderport_prefect.lifecycle.pace import Due, Pace
 from gliderport_prefect.protocol.ids import SessionId
 from gliderport_prefect.protocol.keys import number_segment
 from gliderport_prefect.protocol.outcomes import JobState
@@ -22,33 +23,6 @@ if TYPE_CHECKING:
 
     from gliderport_prefect.lifecycle.launcher import Launcher
     from gliderport_prefect.lifecycle.workers import Workforce
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How often the launcher looks, in seconds."""
-
-    shortest: float = 0.05
-    """After news."""
-    calm: float = 0.25
-    """After news: part of the time for which even the session with the least work has enough."""
-    longest: float = 1.0
-    """While jobs run and nothing new comes."""
-    idle: float = 10.0
-    """While no job waits or runs: outboxes then hold hellos and heartbeats only."""
-    growth: float = 1.4
-    """Factor from one look without news to the next."""
-    site: float = 2.0
-    """Between two looks at the site."""
-    requests: float = 1.0
-    """Between two looks for requests."""
-    idle_requests: float = 5.0
-    """The same while no job waits or runs, for one live session; the more sessions there are, the more often. With
-    the sessions' own looks that makes less than one request per second and session."""
-    feed: float = 0.1
-    """Between two looks at the feed while it is open; they cost no request."""
-    note: float = 10.0
-    """Between two progress notes."""
 
 
 @dataclass(frozen=True)
@@ -95,30 +69,6 @@ class NoFeed:
 
 
 @dataclass
-class _Due:
-    """Says when something that happens every so often is due."""
-
-    seconds: float
-    _next: float = field(default=0.0)
-
-    def is_due(self, now: float) -> bool:
-        """Say whether it is time, and start the next interval if so."""
-        if now < self._next:
-            return False
-        self._next = now + self.seconds
-        return True
-
-    def put_off(self, now: float, *, seconds: float) -> None:
-        """Let it be due in that time from now."""
-        self._next = now + seconds
-
-    @property
-    def at(self) -> float:
-        """When it is due."""
-        return self._next
-
-
-@dataclass
 class Distribution:
     """The loop's memory between two rounds."""
 
@@ -134,8 +84,8 @@ class Distribution:
     def __post_init__(self) -> None:
         """Make everything due at once."""
         self.purse = Purse(self.launcher)
-        self._site, self._requests, self._outboxes = _Due(self.pace.site), _Due(self.pace.requests), _Due(0.0)
-        self._note, self._wait = _Due(self.pace.note), self.pace.shortest
+        self._site, self._requests, self._outboxes = Due(self.pace.site), Due(self.pace.requests), Due(0.0)
+        self._note, self._wait = Due(self.pace.note), self.pace.shortest
         self._noted: tuple[dict[str, int], str] = ({}, "")
 
     def run(self) -> dict[JobState, int]:
