@@ -20,7 +20,8 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 # The code that also runs on the VMs, from Python 3.10 on.
-VM_SIDE := $(wildcard vm_worker gliderport_prefect/protocol gliderport_prefect/store gliderport_prefect/errors.py)
+VM_SIDE := $(wildcard vm_worker gliderport_prefect/protocol gliderport_prefect/store gliderport_prefect/errors.py \
+	gliderport_prefect/bundle/bootstrap.py)
 SOURCES := $(wildcard gliderport_prefect vm_worker flows tests)
 
 # feature: Debian packages that its tests need (a feature is also the name of a pytest marker).

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import sys
@@ -124,12 +125,12 @@ def _fetch(bucket: str, key: str, *, target: Path) -> None:
 
 
 def _open(bucket: str) -> ObjectStore:
-    from obstore.store import S3Store, from_url  # noqa: PLC0415
-
+    # By name: what `from_url` is declared to take has types that older Pythons lack.
+    stores = importlib.import_module("obstore.store")
     scheme, separator, rest = bucket.partition("://")
     scheme = _SCHEMES.get(scheme.lower(), scheme.lower())
     if scheme != "s3":
-        return from_url(f"{scheme}{separator}{rest}")
+        return stores.from_url(f"{scheme}{separator}{rest}")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     settings: S3Config = {}
     if endpoint:
@@ -137,7 +138,7 @@ def _open(bucket: str) -> ObjectStore:
     if not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
         settings["region"] = "us-east-1"
     name, _, prefix = rest.partition("/")
-    return S3Store(
+    return stores.S3Store(
         name,
         prefix=prefix or None,
         config=settings,
