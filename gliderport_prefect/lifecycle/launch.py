@@ -53,6 +53,7 @@ def launch(plan: Plan) -> list[str]:
         site.turn()
         _refuse_trouble(site, state)
     _log.info("started %d workers at site %s", len(names) - site.asked, plan.site)
+    site.close()  # whoever drives the campaign looks at the site anew: what is asked for must be there by then
     return [str(name) for name in names]
 
 

@@ -121,6 +121,9 @@ class LocalSite:
         self._children.clear()
         self._notes.remove()
 
+    def close(self) -> None:
+        """Return at once: what `start` was asked for has been started when it returns."""
+
     def _fetch_bundle(self) -> Path:
         """Return a copy of the bundle, named after its content."""
         bundle = self._folder / bundle_name(self._bundle_key.split("/")[-2])

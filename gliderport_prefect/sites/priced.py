@@ -71,6 +71,10 @@ class Priced:
         """Drop what the site keeps of the campaign once all its workers are gone."""
         self.site.forget()
 
+    def close(self) -> None:
+        """Return when no start is under way any more."""
+        self.site.close()
+
     def _price(self, worker: SiteWorker) -> SiteWorker:
         market = worker.machine.market or Market.ON_DEMAND
         return replace(worker, machine=replace(worker.machine, market=market, price_per_hour=self.price_per_hour))

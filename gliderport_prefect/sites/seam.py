@@ -10,6 +10,7 @@ from gliderport_prefect.protocol.machines import Machine, Market, WorkerState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from gliderport_prefect.errors import GliderportError
     from gliderport_prefect.protocol.ids import WorkerName
     from gliderport_prefect.protocol.resources import Offer
 
@@ -38,6 +39,8 @@ class SiteWorker:
     """Whether it is not there for want of machines or quota: a matter of time or of another market, not of a defect."""
     was_stopped: bool = False
     """Whether it is gone because somebody asked for its end, as far as the site can tell."""
+    refused: GliderportError | None = None
+    """Why the site has not started it after all, found out after `start` had returned: it may be started again."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,13 @@ class Site(Protocol):
     The contract, held by every implementation:
 
     - `start` ensures: a name that is already there is left alone, so that a launcher that takes over never starts
-      a worker twice.
+      a worker twice. It may return before all have been started; `list_workers` then tells what became of them.
     - What runs at a site outlives the launcher; another process with the same campaign sees and stops it.
     - `list_workers` tells of every worker of the campaign that was started and not yet forgotten, the gone ones
       too.
     - `stop` returns when the named workers have ended; first they are asked (TERM), after a grace time they are made
       to.
+    - `close` returns when nothing that was asked for is under way any more.
     - Every method may take seconds to minutes; whoever cannot wait puts `Watched` around the site.
     """
 
@@ -124,4 +128,8 @@ class Site(Protocol):
 
     def forget(self) -> None:
         """Drop what the site keeps of the campaign once all its workers are gone."""
+        ...
+
+    def close(self) -> None:
+        """Return when no start is under way any more, or not within reasonable time; what runs goes on."""
         ...

@@ -213,7 +213,12 @@ def _lacks_capacity(job: ManagedJob) -> bool:
     if job.status == FAILED_NO_RESOURCE:
         return True
     waits = job.status in _STARTING or job.status == "RECOVERING"
-    return waits and _CAPACITY.search(job.details) is not None
+    return waits and says_no_capacity(job.details)
+
+
+def says_no_capacity(said: str) -> bool:
+    """Say whether SkyPilot's words tell of a want of machines or quota."""
+    return _CAPACITY.search(said) is not None
 
 
 def _moment(written: object) -> float | None:

@@ -4,53 +4,38 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from gliderport_prefect.errors import GliderportError, SiteError, UserError
 from gliderport_prefect.protocol.ids import WorkerName
 from gliderport_prefect.sites.seam import Machine, Market, Quote, SiteWorker
+from gliderport_prefect.sites.sky_api import PAUSE_SECONDS, end_jobs
 from gliderport_prefect.sites.sky_jobs import ManagedJob, choose_jobs, describe_worker, with_price
+from gliderport_prefect.sites.sky_launches import Launch, Launches
 from gliderport_prefect.sites.sky_prices import Choice, derive_offer, read_choice
 from gliderport_prefect.sites.sky_task import TaskBuilder, list_candidates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from gliderport_prefect.protocol.resources import Offer
+    from gliderport_prefect.sites.sky_api import SkyApi
 
 _CHECKED = WorkerName("worker-0000")
 """Stands for any worker where the template is checked."""
 _SIDE_BY_SIDE = 8
 _MANY = 1000
 _LAST_LINES = 20
-_PAUSE_SECONDS = 3.0
 STOP_SECONDS = 600.0
 """Longest time in which SkyPilot should have ended managed jobs; with a cloud's machines it takes minutes."""
+ANSWER_SECONDS = 30.0
+"""SkyPilot answers within seconds when it has nothing else to do; when it has, looking goes before waiting."""
 
 _log = logging.getLogger(__name__)
-
-
-class SkyApi(Protocol):
-    """What is asked of SkyPilot."""
-
-    def check(self, task: Mapping[str, Any]) -> None: ...  # noqa: D102
-
-    def optimize(self, task: Mapping[str, Any]) -> str: ...  # noqa: D102
-
-    def request_launch(self, task: Mapping[str, Any]) -> str: ...  # noqa: D102
-
-    def await_launch(self, request: str, name: str) -> None: ...  # noqa: D102
-
-    def list_jobs(self, name_part: str, *, with_yaml: bool = False, is_own: bool = False) -> list[ManagedJob]: ...  # noqa: D102
-
-    def cancel(self, jobs: Sequence[int]) -> None: ...  # noqa: D102
-
-    def last_lines(self, job: int, lines: int) -> str: ...  # noqa: D102
 
 
 @dataclass
@@ -63,12 +48,21 @@ class SkySite:
     """Makes the tasks of the campaign's workers."""
     stop_seconds: float = STOP_SECONDS
     """Longest time that `stop` waits for SkyPilot."""
+    answer_seconds: float = ANSWER_SECONDS
+    """Longest time that `start` waits for SkyPilot's answers, once it has asked for all."""
+    pause_seconds: float = PAUSE_SECONDS
+    """Between two looks of `stop`."""
     _names: dict[str, WorkerName] = field(default_factory=dict[str, WorkerName])
     _last_words: dict[int, str] = field(default_factory=dict[int, str])
     _prices: dict[tuple[str, str, Market | None], float | None] = field(
         default_factory=dict[tuple[str, str, "Market | None"], "float | None"]
     )
     _starting: threading.Lock = field(default_factory=threading.Lock)
+    _launches: Launches = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing that is awaited."""
+        self._launches = Launches(self.sky)
 
     @property
     def offer(self) -> Offer:
@@ -81,58 +75,76 @@ class SkySite:
         return self._quote
 
     def start(self, names: Sequence[WorkerName], *, market: Market | None = None) -> None:
-        """Start a managed job for each name that has none yet, several at a time."""
+        """Start a managed job for each name that has none yet, several at a time.
+
+        SkyPilot may take minutes to answer: what it has not answered soon is awaited in the background.
+        """
         with self._starting:
-            there = {job.name for job in self._list()}
+            there = {job.name for job in self._list()} | set(self._launches.list_unanswered())
             wanted = [name for name in names if self._job_name(name) not in there]
             # All are asked for before any is waited for: who takes over then finds most of them in the queue already.
             with ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="sky-launch") as pool:
                 asked = list(pool.map(partial(self._request, market=market), wanted))
-                problems = [each for each in pool.map(self._await, wanted, asked) if each]
+            job_names = {self._job_name(name) for name in wanted}
+            self._launches.wait(job_names, seconds=self.answer_seconds)
+            failed = [each.problem for each in self._launches.take_failed(job_names)]
+            problems = [each for each in [*asked, *failed] if each is not None]
             if problems:
                 self._settle_problems(wanted, problems)
 
     def list_workers(self) -> list[SiteWorker]:
-        """Return the workers of the campaign, as SkyPilot's queue tells of them."""
+        """Return the workers of the campaign, as SkyPilot's queue tells of them, and those that it is to show soon."""
+        launches = self._launches.list_all()  # before the look: what has been answered by now is in the queue
         jobs = self._list()
-        return [self._describe(job) for job in jobs if self._worker_name(job) is not None]
+        there = {job.name for job in jobs}
+        coming = [each for each in launches if each.job_name not in there]
+        self._launches.drop(each for each in launches if each.job_name in there or each.is_done)
+        workers = [self._describe(job) for job in jobs if self._worker_name(job) is not None]
+        return [*workers, *(each.describe() for each in coming if not each.is_done)]
 
     def stop(self, names: Sequence[WorkerName]) -> None:
         """Cancel the managed jobs of these names and wait until SkyPilot says that they are over."""
         wanted = {self._job_name(name) for name in names}
         if wanted:
-            prefix = self.tasks.owner.name_prefix
-            end_jobs(self.sky, prefix, wanted=lambda job: job.name in wanted, seconds=self.stop_seconds)
+            self._launches.renounce(wanted)
+            end_jobs(
+                self.sky,
+                self.tasks.owner.name_prefix,
+                wanted=lambda job: job.name in wanted,
+                seconds=self.stop_seconds,
+                list_coming=lambda: self._launches.list_unanswered(wanted),
+                pause=self.pause_seconds,
+            )
 
     def forget(self) -> None:
         """Drop what is remembered; the history of managed jobs is SkyPilot's own."""
         self._last_words.clear()
 
+    def close(self) -> None:
+        """Return when SkyPilot has answered all that it was asked for."""
+        with self._starting:
+            if not self._launches.wait(None, seconds=self.stop_seconds):
+                said = ", ".join(self._launches.list_unanswered())
+                _log.warning("SkyPilot was asked for these and has not answered, they may still start: %s", said)
+
     # --- starting -----------------------------------------------------------------------------------------------
 
-    def _request(self, name: WorkerName, *, market: Market | None) -> str | GliderportError:
-        """Ask for the worker, and return the number of the request or what is wrong."""
+    def _request(self, name: WorkerName, *, market: Market | None) -> GliderportError | None:
+        """Ask for the worker, and return what is wrong, if anything."""
         try:
-            return self.sky.request_launch(self.tasks.build(name, market=market, choice=self._choice))
+            request = self.sky.request_launch(self.tasks.build(name, market=market, choice=self._choice))
         except GliderportError as error:
             return error
-
-    def _await(self, name: WorkerName, asked: str | GliderportError, /) -> GliderportError | None:
-        """Wait until the request has been dealt with, and return what is wrong, if anything."""
-        if isinstance(asked, GliderportError):
-            return asked
-        try:
-            self.sky.await_launch(asked, str(name))
-        except GliderportError as error:
-            return error
+        self._launches.follow(Launch(name, self._job_name(name), request))
         return None
 
     def _settle_problems(self, wanted: Sequence[WorkerName], problems: Sequence[GliderportError]) -> None:
-        """Raise the first problem unless each of the names is in the queue after all.
+        """Raise the first problem unless each of the names is in the queue after all, or may still come.
 
         A request that failed may have left a job, whose state then tells why it does not run.
         """
-        there = {job.name for job in self._list()}
+        coming = self._launches.list_unanswered()
+        there = {job.name for job in self._list()}.union(coming)
         missing = [name for name in wanted if self._job_name(name) not in there]
         if not missing:
             _log.warning("SkyPilot reported a problem, yet all workers are in its queue: %s", problems[0])
@@ -252,28 +264,3 @@ class SkySite:
                 choice = None
             self._prices[key] = None if choice is None else choice.price_per_hour
         return self._prices[key]
-
-
-def end_jobs(sky: SkyApi, name_part: str, *, wanted: Callable[[ManagedJob], bool], seconds: float) -> None:
-    """Cancel managed jobs and wait until SkyPilot says that they are over.
-
-    Args:
-        sky: SkyPilot's API.
-        name_part: What their names have in common.
-        wanted: Says whether a job is one of them.
-        seconds: How long to wait for it.
-
-    Raises:
-        SiteError: SkyPilot cannot be asked, or some are not over after that time.
-    """
-    asked: set[int] = set()
-    give_up_at = time.monotonic() + seconds
-    while left := [job for job in sky.list_jobs(name_part) if wanted(job) and not job.is_over]:
-        unasked = [job.id for job in left if job.id not in asked]
-        if unasked:
-            sky.cancel(unasked)
-            asked.update(unasked)
-        if time.monotonic() > give_up_at:
-            said = ", ".join(f"{job.name} (managed job {job.id}, {job.status})" for job in left)
-            raise SiteError(f"SkyPilot has not ended these within {seconds:g} s: {said}")
-        time.sleep(_PAUSE_SECONDS)

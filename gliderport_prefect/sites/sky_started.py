@@ -9,15 +9,16 @@ import yaml
 
 from gliderport_prefect.errors import UserError
 from gliderport_prefect.protocol.ids import parse_campaign_id, parse_worker_name
+from gliderport_prefect.sites.sky_api import end_jobs
 from gliderport_prefect.sites.sky_jobs import ManagedJob, describe_worker
 from gliderport_prefect.sites.sky_names import BUCKET, CAMPAIGN, WORKER, Owner, is_job_name, name_match
-from gliderport_prefect.sites.sky_site import STOP_SECONDS, end_jobs
+from gliderport_prefect.sites.sky_site import STOP_SECONDS
 from gliderport_prefect.sites.started import Started
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gliderport_prefect.sites.sky_site import SkyApi
+    from gliderport_prefect.sites.sky_api import SkyApi
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,21 @@ class Tries:
     """When it may be tried again, by the monotonic clock, in seconds."""
     trouble: str = ""
     """Why it failed last; empty when it did not."""
+    _earlier: tuple[int, int] = (0, 0)
+    """Failures and refusals in a row before the last success, which may yet turn out to be none."""
 
     def note_success(self, now: float, *, pause: float = 0.0) -> None:
         """Let it be due after the pause."""
         if self.trouble:
             _log.info("no longer so: %s", self.trouble)
+        self._earlier = self.failures, self.refusals
         self.failures, self.refusals, self.due_at, self.trouble = 0, 0, now + pause, ""
+
+    def note_undone(self, now: float, trouble: str, *, is_refusal: bool) -> None:
+        """Take the last success back: it has come to nothing after all."""
+        if not self.failures:
+            self.failures, self.refusals = self._earlier
+        self.note_failure(now, trouble, is_refusal=is_refusal)
 
     def note_failure(self, now: float, trouble: str, *, is_refusal: bool) -> None:
         """Let it be due after a longer pause than the last one, and log what is new."""

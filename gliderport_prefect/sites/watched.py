@@ -17,8 +17,9 @@ from gliderport_prefect.sites.seam import Market, SiteWorker, WorkerState
 from gliderport_prefect.sites.tries import Tries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from gliderport_prefect.errors import GliderportError
     from gliderport_prefect.protocol.ids import WorkerName
     from gliderport_prefect.protocol.resources import Offer
     from gliderport_prefect.sites.seam import Quote, Site
@@ -28,6 +29,7 @@ _LONGEST_LOOK_PAUSE = 120.0
 _FIRST_START_PAUSE = 10.0
 _LONGEST_START_PAUSE = 600.0
 """Seconds before the first and, at most, before a later try to start what could not be started."""
+_NO_START = "workers cannot be started"
 _REFUSALS = 3
 """So many refusals in a row are final."""
 
@@ -68,6 +70,7 @@ class Watched:
         self._terms: tuple[Offer, Quote] | None = None
         self._asked: dict[WorkerName, _Asked] = {}
         self._dismissed: dict[WorkerName, None] = {}
+        self._handed: dict[WorkerName, Market | None] = {}  # whom the site was told to start, and nobody sent away
         self._looks = Tries(every, _LONGEST_LOOK_PAUSE)
         markets = (None, *Market)  # one may be sold out while the other is not
         self._starts = {market: Tries(_FIRST_START_PAUSE, _LONGEST_START_PAUSE) for market in markets}
@@ -85,10 +88,11 @@ class Watched:
         self._is_closed.set()
         with self._lock:
             self._asked.clear()
+            self._handed.clear()
         self._bell.set()
         self._stop_bell.set()
         with self._starting:  # whoever proves afterwards that nothing is left must not be too early
-            return
+            self._site.close()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -170,6 +174,7 @@ class Watched:
         """Let these workers be ended soon, and return at once."""
         with self._lock:
             for name in names:
+                self._handed.pop(name, None)
                 asked = self._asked.get(name)
                 if asked is not None and asked.is_under_way:
                     asked.is_unwanted = True
@@ -186,6 +191,7 @@ class Watched:
         with self._lock:
             for name in names:
                 self._asked.pop(name, None)
+                self._handed.pop(name, None)
         with self._asking:
             self._site.stop(names)
             self._look()
@@ -194,6 +200,7 @@ class Watched:
         """Drop what the site keeps of the campaign."""
         with self._lock:
             self._asked.clear()
+            self._handed.clear()
         with self._asking:
             self._site.forget()
             self._look()
@@ -242,7 +249,7 @@ class Watched:
         with self._lock:
             due = {market: names for market, names in self._waiting().items() if now >= self._starts[market].due_at}
         for market, names in due.items():
-            said = "workers cannot be started"
+            said = _NO_START
             self._try(self._starts[market], lambda n=names, m=market: self._start(n, m), said=said)
         return bool(due)
 
@@ -250,8 +257,9 @@ class Watched:
         with self._starting:
             with self._lock:
                 asked = {name: self._asked[name] for name in names if name in self._asked}
-                for each in asked.values():
+                for name, each in asked.items():
                     each.is_under_way = True
+                    self._handed[name] = each.market
             try:
                 if asked:
                     self._site.start(list(asked), market=market)
@@ -287,13 +295,29 @@ class Watched:
         if self._terms is None:
             self._terms = (self._site.offer, self._site.quote)
         found = self._site.list_workers()
+        refused = {each.name: each.refused for each in found if each.refused is not None}
+        found = [each for each in found if each.name not in refused]
         present = {each.name for each in found}
+        self._ask_again(refused)
         with self._lock:
             self._known = found
             done = [name for name, each in self._asked.items() if each.was_started or name in present]
             for name in done:
                 del self._asked[name]
         self._looks.note_success(self._clock.monotonic(), pause=self._every)
+
+    def _ask_again(self, refused: Mapping[WorkerName, GliderportError]) -> None:
+        """Take back that the site has taken these; whoever is still wanted is started later, under the same name."""
+        problems: dict[Market | None, GliderportError] = {}
+        with self._lock:
+            for name in refused.keys() & self._handed.keys():
+                if name not in self._asked or self._asked[name].was_started:
+                    market = self._handed[name]
+                    self._asked[name] = _Asked(market)
+                    problems[market] = refused[name]
+        for market, problem in problems.items():
+            said, is_refusal = f"{_NO_START}: {problem}", isinstance(problem, UserError)
+            self._starts[market].note_undone(self._clock.monotonic(), said, is_refusal=is_refusal)
 
     def _look_soon(self) -> None:
         self._looks.due_at = 0.0

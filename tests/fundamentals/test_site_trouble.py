@@ -60,6 +60,9 @@ class Yard:
     def forget(self) -> None:
         self.workers.clear()
 
+    def close(self) -> None:
+        """Return at once."""
+
     def add(self, name: str) -> None:
         self.workers[WorkerName(name)] = SimulatedWorker(self.bucket.runtime(), name)
         self.workers[WorkerName(name)].say_hello()

@@ -68,6 +68,9 @@ class Machines:
     def forget(self) -> None:
         """Keep nothing."""
 
+    def close(self) -> None:
+        """Return at once."""
+
 
 @dataclass
 class TwoMachines:

@@ -52,7 +52,9 @@ def main() -> None:
         "stop": lambda: site.stop(workers),
     }
     try:
-        print(json.dumps({"result": actions[action]()}, default=str))
+        result = actions[action]()
+        site.close()
+        print(json.dumps({"result": result}, default=str))
     except GliderportError as error:
         print(json.dumps({"error": type(error).__name__, "said": str(error)}))
 

@@ -61,6 +61,9 @@ class PaidYard:
     def forget(self) -> None:
         self.workers.clear()
 
+    def close(self) -> None:
+        """Return at once."""
+
     def watch(self, progress: Progress) -> None:
         """Let the workers do what they do between two looks of the launcher."""
         self.progress.append(progress)

@@ -69,6 +69,9 @@ class Yard:
     def forget(self) -> None:
         self.workers.clear()
 
+    def close(self) -> None:
+        """Return at once."""
+
     def lose(self, name: WorkerName, **known: object) -> None:
         gone = {"state": WorkerState.GONE, "exit_code": 9, "reason": "killed", **known}
         self.workers[name] = replace(self.workers[name], **gone)

@@ -65,6 +65,9 @@ class Cloud:
     def forget(self) -> None:
         self.there.clear()
 
+    def close(self) -> None:
+        """Return at once."""
+
 
 @pytest.fixture
 def cloud() -> Cloud:
