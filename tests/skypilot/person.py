@@ -26,12 +26,18 @@ class Person:
     rig: Rig
     folder: Path
     bucket: S3Root
+    is_elsewhere: bool = False
+    """Whether the person's machine has nothing of SkyPilot but the address of its API server."""
     started: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
 
     @property
     def environment(self) -> dict[str, str]:
         """What the person's shell has."""
-        return self.rig.environment | {
+        of_skypilot = self.rig.environment
+        if self.is_elsewhere:
+            port = of_skypilot.pop("SKYPILOT_API_SERVER_LOCAL_PORT")
+            of_skypilot |= {"HOME": str(self.folder), "SKYPILOT_API_SERVER_ENDPOINT": f"http://127.0.0.1:{port}"}
+        return of_skypilot | {
             "GLIDERPORT_BUCKET": self.bucket.url,
             "AWS_ENDPOINT_URL": self.bucket.endpoint,
             "AWS_ACCESS_KEY_ID": self.bucket.options["access_key_id"],

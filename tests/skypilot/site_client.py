@@ -48,7 +48,7 @@ def main() -> None:
         "list": lambda: [asdict(each) for each in site.list_workers()],
         "start": lambda: site.start(workers),
         "launch-twice": lambda: [site.sky.request_launch(tasks.build(workers[0])) for _ in range(2)],
-        "jobs": lambda: [[job.id, job.status] for job in site.sky.list_jobs(tasks.owner.name_prefix)],
+        "jobs": lambda: [[job.id, job.name, job.status] for job in site.sky.list_jobs(tasks.owner.name_prefix)],
         "stop": lambda: site.stop(workers),
     }
     try:

@@ -17,7 +17,7 @@ import pytest
 from tests.skypilot.rig.stand import Rig
 from tests.waiting import wait_until
 
-ONE, TWO = "worker-0001", "worker-0002"
+CALM, RACED, FAILING, BROKEN = "worker-0001", "worker-0002", "worker-0003", "worker-0004"
 _CLIENT = Path(__file__).with_name("site_client.py")
 
 
@@ -48,57 +48,51 @@ class Launcher:
         return found[name]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def launcher(rig: Rig) -> Iterator[Launcher]:
-    """Give a launcher of a campaign of its own; what it has started is ended."""
+    """Give a launcher of a campaign of its own that has started workers of several kinds; all are ended."""
     someone = Launcher({**os.environ, **rig.environment, "PYTHONPATH": str(Path(__file__).parents[2])})
+    assert someone.ask("list") == []
+    someone.ask("start", CALM)
+    someone.ask("launch-twice", RACED)
+    someone.ask("start", FAILING, behaviour="failing")
+    someone.ask("start", BROKEN, behaviour="no-setup")
     yield someone
-    someone.ask("stop", ONE, TWO)
+    someone.ask("stop", CALM, RACED)
 
 
-def test_workers_are_started_once_seen_by_everybody_and_ended_by_name(launcher: Launcher) -> None:
-    assert launcher.ask("list") == []
-    launcher.ask("start", ONE, TWO)
-    launcher.ask("start", ONE, TWO)
-    assert len(launcher.ask("jobs")) == 2
-    running = launcher.wait_for(ONE, "RUNNING")
-    launcher.wait_for(TWO, "RUNNING")
+def test_a_worker_is_started_once_seen_by_everybody_and_ended_by_name(launcher: Launcher) -> None:
+    launcher.ask("start", CALM)
+    running = launcher.wait_for(CALM, "RUNNING")
     assert running["machine"]["infra"].startswith("slurm/rig")
     assert running["machine"]["cluster"]
     assert running["since"] > 0
 
-    launcher.ask("stop", ONE)
+    launcher.ask("stop", CALM)
 
-    stopped = launcher.wait_for(ONE, "GONE")
+    stopped = launcher.wait_for(CALM, "GONE")
     assert stopped["was_stopped"]
-    assert launcher.wait_for(TWO, "RUNNING")
-    launcher.ask("start", ONE)
-    assert launcher.wait_for(ONE, "GONE")["reason"] == stopped["reason"]
+    launcher.ask("start", CALM)
+    assert launcher.wait_for(CALM, "GONE")["reason"] == stopped["reason"]
 
 
 def test_of_two_launchers_that_raced_one_managed_job_is_left(launcher: Launcher) -> None:
-    launcher.ask("launch-twice", ONE)
-    wait_until(lambda: len(launcher.ask("jobs")) == 2, "both jobs are there", timeout_seconds=120, poll_seconds=1)
-    oldest = min(number for number, _ in launcher.ask("jobs"))
+    launcher.wait_for(RACED, "RUNNING")
 
-    launcher.wait_for(ONE, "RUNNING")
-
-    def only_the_oldest_lives() -> bool:
+    def is_left_alone() -> bool:
         launcher.ask("list")
-        return [number for number, status in launcher.ask("jobs") if status != "CANCELLED"] == [oldest]
+        raced = [(number, status) for number, name, status in launcher.ask("jobs") if name.endswith(RACED)]
+        return len(raced) == 2 and min(raced)[1] == "RUNNING" and max(raced)[1] == "CANCELLED"
 
-    wait_until(only_the_oldest_lives, "the younger job is cancelled", timeout_seconds=200, poll_seconds=2)
+    wait_until(is_left_alone, "the younger job is cancelled", timeout_seconds=200, poll_seconds=2)
 
 
 def test_a_worker_that_ends_is_told_with_exit_code_and_last_words(launcher: Launcher) -> None:
-    launcher.ask("start", ONE, behaviour="failing")
-    launcher.ask("start", TWO, behaviour="no-setup")
-
-    gone = launcher.wait_for(ONE, "GONE", behaviour="failing")
+    gone = launcher.wait_for(FAILING, "GONE", behaviour="failing")
     assert gone["exit_code"] == 7
     assert "no room on this machine" in gone["reason"]
     assert not gone["lacks_capacity"]
-    unset = launcher.wait_for(TWO, "GONE", behaviour="no-setup")
+    unset = launcher.wait_for(BROKEN, "GONE", behaviour="no-setup")
     assert "FAILED_SETUP" in unset["reason"]
     assert "about to fail" in unset["reason"]
 

@@ -154,10 +154,6 @@ class Rig:
             poll_seconds=_POLL_SECONDS,
         )
 
-    def stop_api_server(self) -> None:
-        """End the API server and the jobs controller, as `sky api stop` does."""
-        self._find("api-server").stop()
-
     def kill_api_server(self) -> None:
         """Kill the API server and the jobs controller, as the loss of their machine does."""
         self._find("api-server").kill()
