@@ -38,6 +38,8 @@ class Loss:
     """What the worker and all of its jobs get at once."""
     lost_at: float = 0.0
     """When they had got it, by the wall clock."""
+    lost_jobs: list[JobId] = field(default_factory=list[JobId])
+    """Those that ran there."""
     victims: list[psutil.Process] = field(default_factory=list[psutil.Process])
 
     def run(self) -> None:
@@ -54,28 +56,32 @@ class Loss:
 
     def seconds_lost(self) -> float:
         """Return how long it took until the last of its jobs ran again."""
-        again = [each for each in self.campaign.reports() if each.attempt.startswith("2.")]
-        assert len(again) == _CPUS
-        return max(datetime.fromisoformat(each.started_at).timestamp() for each in again) - self.lost_at
+        started = {each.id: each.started_at for each in self.campaign.reports()}  # the last attempt of each counts
+        return max(datetime.fromisoformat(started[job]).timestamp() for job in self.lost_jobs) - self.lost_at
 
     def _lose(self) -> None:
-        wait_until(lambda: len(self._homes()) == 2 * _CPUS, "all jobs run", timeout_seconds=60)
-        note = site_folder(self.campaign.plan) / f"{self._homes()[0]}.json"
-        worker = psutil.Process(json.loads(note.read_text("utf-8"))["pid"])
-        self.victims = [worker, *worker.children(recursive=True)]
-        _send(self.signal, self.victims)
-        self.lost_at = time.time()
-        (self.folder / "gate").touch()  # the other worker's jobs end, so that it has room
+        try:
+            wait_until(lambda: len(self._homes()) == 2 * _CPUS, "all jobs run", timeout_seconds=60)
+            homes = self._homes()
+            name = next(iter(homes.values()))
+            self.lost_jobs = [job for job, home in homes.items() if home == name]
+            note = site_folder(self.campaign.plan) / f"{name}.json"
+            worker = psutil.Process(json.loads(note.read_text("utf-8"))["pid"])
+            self.victims = [worker, *worker.children(recursive=True)]
+            _send(self.signal, self.victims)
+            self.lost_at = time.time()
+        finally:
+            (self.folder / "gate").touch()  # the other worker's jobs end, so that it has room
 
-    def _homes(self) -> list[str]:
-        """Return the worker of each job that runs."""
-        return [text for each in sorted(self.folder.glob("job-*")) if (text := each.read_text("utf-8").strip())]
+    def _homes(self) -> dict[JobId, str]:
+        """Return the worker of each job that has begun."""
+        told = {JobId(each.parent.name): each.read_text("utf-8").strip() for each in sorted(self.folder.glob("*/home"))}
+        return {job: home for job, home in told.items() if home}
 
     def _job(self, number: int) -> JobSpec:
-        first = (
-            f"echo $GLIDERPORT_WORKER > {self.folder}/job-{number}; until test -e {self.folder}/gate; do sleep 1; done"
-        )
-        return JobSpec(JobId(f"job-{number}"), f"test $GLIDERPORT_ATTEMPT != 1 || {{ {first}; }}", retries=0)
+        mine, gate = self.folder / f"job-{number}", self.folder / "gate"
+        wait = f"echo $GLIDERPORT_WORKER > {mine}/home; until test -e {gate}; do sleep 1; done"
+        return JobSpec(JobId(mine.name), f"if mkdir {mine}; then {wait}; fi", retries=0)
 
 
 def _send(what: signal.Signals, processes: Iterable[psutil.Process]) -> None:
