@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gliderport_prefect import __version__
@@ -23,6 +24,8 @@ from gliderport_prefect.store.log import Appended, NumberedLog
 from gliderport_prefect.store.seam import Store
 
 _RANDOM_BYTES = 8
+_MOST_UNNOTICED = 30
+"""Sessions in a row of which no launcher took notice, after which nobody wants this worker any more."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,34 @@ def read_campaign(store: Store, keys: CampaignKeys) -> Campaign:
 
 
 def register(store: Store, keys: CampaignKeys, *, worker: WorkerName) -> Session:
-    """Enter a new session into the worker's log and return it with the one before it."""
+    """Enter a new session into the worker's log and return it with the one before it.
+
+    Raises:
+        UserError: The worker was started again and again while no launcher listened.
+    """
     own = session_id(worker, secrets.token_hex(_RANDOM_BYTES))
     record = encode(Registration(own, secrets.token_hex(_RANDOM_BYTES), timestamp(time.time())))
     log = NumberedLog(store, keys.registrations(worker))
-    newest = deque((data for _, data in log.read_next()), maxlen=1)
+    newest = deque((data for _, data in log.read_next()), maxlen=_MOST_UNNOTICED)
+    earlier = [decode(Registration, each, where=keys.registrations(worker)).session for each in newest]
+    _refuse_unnoticed(store, keys, earlier=earlier)
     while not isinstance(entry := log.append(record), Appended):
-        newest.append(entry.data)
-    before = [decode(Registration, each, where=keys.registrations(worker)).session for each in newest]
-    return Session(own, before[0] if before else None)
+        earlier.append(decode(Registration, entry.data, where=keys.registrations(worker)).session)
+    return Session(own, earlier[-1] if earlier else None)
+
+
+def _refuse_unnoticed(store: Store, keys: CampaignKeys, *, earlier: Sequence[SessionId]) -> None:
+    """Refuse to be started for ever, on one machine after the other, when nobody is there to end it.
+
+    A launcher leaves a record in the inbox of every session that it has heard of, at the latest when that is over, and
+    the newest one stays: however often its machines were taken away, a worker of a campaign that is driven is noticed.
+    """
+    if len(earlier) < _MOST_UNNOTICED or any(store.list(keys.inbox(each)) for each in reversed(earlier)):
+        return
+    raise UserError(
+        f"worker {worker_of(earlier[-1])} was started {len(earlier)} times in a row, and no launcher took notice",
+        hint="The campaign's next launcher starts other workers.",
+    )
 
 
 def make_hello(session: Session, offer: Offer, *, started_at: float) -> Hello:
