@@ -44,8 +44,6 @@ class WorkerEnvironment:
     """What anybody may see."""
     secret: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     """What nobody may see."""
-    warning: str = ""
-    """What a person should know before a long campaign begins."""
 
 
 def check_bucket(url: str, options: SkyPilotOptions) -> None:
@@ -94,7 +92,7 @@ def derive_environment(
             key="site_options.credentials",
             hint="set them in the environment, or rely on the machines' role: credentials: machine",
         )
-    return WorkerEnvironment(public, {**found.secret, **wanted}, found.warning)
+    return WorkerEnvironment(public, {**found.secret, **wanted})
 
 
 def _take_unset(written: object, environment: Mapping[str, str]) -> dict[str, str]:
