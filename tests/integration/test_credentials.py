@@ -148,14 +148,14 @@ def test_the_block_of_the_campaign_is_loaded_again_for_its_new_workers(lab: Lab,
 
 
 def test_refused_keys_are_told_with_the_block_that_holds_them(lab: Lab) -> None:
+    run = lab.prefect.start_run(
+        bucket=f"{lab.root.url}/wrong", command="true", each="0..1", credentials="aws-credentials/wrong"
+    )
     named = ("--bucket", f"{lab.root.url}/wrong", "--credentials", "aws-credentials/wrong")
     refused = lab.run("run", *named, "--each", "0..1", "true")
     assert refused.returncode == 6
     assert "the store refuses the credentials" in refused.stderr
     assert "the Prefect block aws-credentials/wrong" in refused.stderr
-    run = lab.prefect.start_run(
-        bucket=f"{lab.root.url}/wrong", command="true", each="0..1", credentials="aws-credentials/wrong"
-    )
     assert "the Prefect block aws-credentials/wrong" in run.wait_for("Completed", "Failed", "Crashed")
 
 

@@ -46,6 +46,40 @@ def watched(prefect: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Watch
     return Watched(FlowRun(prefect, found[1]), bucket, command.returncode)
 
 
+@dataclass(frozen=True)
+class Doomed:
+    """Runs that end badly, begun side by side: most of a run is waiting for Prefect."""
+
+    folder: Path
+    failing: FlowRun
+    mistaken: FlowRun
+    poor: FlowRun
+
+    @property
+    def priced(self) -> dict[str, str]:
+        """Parameters of the campaign that `poor` has no money for."""
+        return _priced(self.folder)
+
+
+@pytest.fixture(scope="module")
+def doomed(prefect: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Doomed:
+    folder = tmp_path_factory.mktemp("doomed")
+    (folder / "campaign.yaml").write_text(
+        "workers: {max: 1, cpus: 1, price: 3600}\neach: 1..6\njob: {run: sleep 0.5}\n"
+    )
+    fail = {"command": "echo no {n} >&2; exit {n}", "each": "0..3", "workers": 2, "job": {"retries": 0}}
+    return Doomed(
+        folder,
+        failing=prefect.start_run(bucket=f"{folder}/failing", **fail),
+        mistaken=prefect.start_run(bucket=f"{folder}/mistaken", command="true", each=f"{folder}/missing.csv"),
+        poor=prefect.start_run(**_priced(folder), budget=1.5),
+    )
+
+
+def _priced(folder: Path) -> dict[str, str]:
+    return {"bucket": f"{folder}/priced", "source": f"{folder}/campaign.yaml", "campaign": "priced"}
+
+
 def count_lines(path: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
@@ -94,11 +128,8 @@ def test_a_run_shows_progress_a_summary_and_our_own_log_lines(watched: Watched) 
     await_answer(lambda: "10 jobs added" in watched.run.log(), "a line of the stage `upload` is in the run's log")
 
 
-def test_a_run_with_failed_jobs_fails_with_their_number_and_shows_what_they_said(
-    prefect: Prefect, tmp_path: Path
-) -> None:
-    command = "echo no {n} >&2; exit {n}"
-    run = prefect.start_run(bucket=f"{tmp_path}/bucket", command=command, each="0..3", workers=2, job={"retries": 0})
+def test_a_run_with_failed_jobs_fails_with_their_number_and_shows_what_they_said(doomed: Doomed) -> None:
+    run = doomed.failing
     assert run.wait_for("Completed", "Failed", "Crashed") == "1 of 4 jobs succeeded; 3 failed"
     summary = run.artifacts()["gliderport-summary"]["data"]
     assert "exit code 3" in summary
@@ -107,26 +138,24 @@ def test_a_run_with_failed_jobs_fails_with_their_number_and_shows_what_they_said
     assert "Traceback" not in run.log()
 
 
-def test_a_run_tells_what_it_may_cost_what_it_has_cost_and_ends_at_its_budget(prefect: Prefect, tmp_path: Path) -> None:
-    source = tmp_path / "campaign.yaml"
-    source.write_text("workers: {max: 1, cpus: 1, price: 3600}\neach: 1..6\njob: {run: sleep 0.5}\n")
-    common = {"bucket": f"{tmp_path}/bucket", "source": str(source), "campaign": "priced"}
-    poor = prefect.start_run(**common, budget=1.5)
+def test_a_run_tells_what_it_may_cost_what_it_has_cost_and_ends_at_its_budget(prefect: Prefect, doomed: Doomed) -> None:
+    poor = doomed.poor
     ended = poor.wait_for("Completed", "Failed", "Crashed")
     assert re.match(r"campaign 'priced' has cost \$\d\.\d\d of its budget of \$1\.50; \d jobs have not ended", ended)
     said = "campaign priced, cost: a worker $3,600.00/h; 1 worker for an hour: $3,600.00"
     await_answer(lambda: said in poor.log(), "the estimate is in the run's log")
 
-    rich = prefect.start_run(**common, budget=1000)
+    rich = prefect.start_run(**doomed.priced, budget=1000)
     assert rich.wait_for("Completed", "Failed", "Crashed") == "6 of 6 jobs succeeded"
     artifacts = rich.artifacts()
     assert "cost: $" in artifacts["gliderport-progress"]["description"]
     assert re.search(r"### What it cost\s+\$\d+\.\d\d: ", artifacts["gliderport-summary"]["data"])
 
 
-def test_a_mistake_of_the_user_ends_the_run_with_its_explanation_alone(prefect: Prefect, tmp_path: Path) -> None:
-    run = prefect.start_run(bucket=f"{tmp_path}/bucket", command="true", each=f"{tmp_path}/missing.csv")
-    assert run.wait_for("Completed", "Failed", "Crashed").startswith(f"{tmp_path}/missing.csv: there is no such file")
+def test_a_mistake_of_the_user_ends_the_run_with_its_explanation_alone(doomed: Doomed) -> None:
+    run = doomed.mistaken
+    said = run.wait_for("Completed", "Failed", "Crashed")
+    assert said.startswith(f"{doomed.folder}/missing.csv: there is no such file")
     await_answer(lambda: "Finished in state Failed" in run.log().splitlines()[-1], "the log is complete")
     assert "Traceback" not in run.log()
 
