@@ -109,7 +109,8 @@ class TwoMachines:
         self.site.faces[WorkerName(up.read_text("utf-8").strip())].announce(seconds=120)
 
     def _doomed(self) -> JobSpec:
-        begin = f"test $GLIDERPORT_ATTEMPT != 1 || {{ echo $GLIDERPORT_WORKER > {self.rig.folder}/up; sleep 300; }}"
+        wait = f"echo $GLIDERPORT_WORKER > {self.rig.folder}/up; sleep 300"
+        begin = f"if mkdir {self.rig.folder}/begun 2> /dev/null; then {wait}; fi"
         return JobSpec(JobId("doomed"), f"{begin}; echo again", retries=0, resources=Resources(cpus=_CPUS))
 
     def _other(self) -> JobSpec:
