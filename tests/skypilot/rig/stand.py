@@ -166,6 +166,8 @@ class Rig:
 
     def describe(self) -> str:
         """Say for a person how things stand: the managed jobs and where the logs are."""
+        if not self.folder.slurm_conf.exists():
+            return "the rig is not up"
         jobs = "\n".join(map(str, self.read_jobs())) or "no managed jobs"
         server = api_server.make_api_server(self.folder)
         logs = f"logs: {self.folder.log}, {self.folder.home}/sky_logs"
