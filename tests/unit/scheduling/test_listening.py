@@ -13,7 +13,6 @@ from gliderport_prefect.scheduling.listening import (
 )
 from tests.unit.scheduling.made import session
 
-
 _ROUNDING = 1e-6  # of sums of floats up to tens of thousands of seconds
 
 
