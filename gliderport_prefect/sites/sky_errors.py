@@ -60,6 +60,18 @@ def translate_error(error: BaseException, doing: str) -> GliderportError:
     return SiteError(f"{doing}: {said}")
 
 
+def says_no_jobs(error: BaseException) -> bool:
+    """Say whether SkyPilot's queue cannot be read because no managed job is in progress.
+
+    Its jobs controller is a machine of its own, which does not exist before the first job, and sleeps when the last one
+    has ended. One that is just coming up is another matter: somebody has asked for jobs.
+    """
+    if type(error).__name__ != "ClusterNotUpError":
+        return False
+    status = getattr(error, "cluster_status", None)
+    return status is None or str(getattr(status, "value", status)).upper() == "STOPPED"
+
+
 def say_error(error: BaseException) -> str:
     """Return what SkyPilot says, without colours, and its kind when it says nothing."""
     said = strip_escapes(str(error)).strip()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gliderport_prefect.errors import GliderportError, UserError
-from gliderport_prefect.sites.sky_errors import translate_error
+from gliderport_prefect.sites.sky_errors import says_no_jobs, translate_error
 from gliderport_prefect.sites.sky_jobs import FIELDS, ManagedJob, read_job
 from gliderport_prefect.sites.sky_prices import strip_escapes
 
@@ -88,7 +88,12 @@ class SkyPilot:
             sky = _import_sky()
             fields = [*FIELDS, "user_yaml", "user_name"] if with_yaml else FIELDS
             request = sky.jobs.queue_v2(refresh=False, all_users=not is_own, name_match=name_part, fields=fields)
-            records = sky.get(request)[0]
+            try:
+                records = sky.get(request)[0]
+            except sky.exceptions.ClusterNotUpError as error:
+                if says_no_jobs(error):
+                    return []
+                raise
         return [read_job(record.model_dump()) for record in records]
 
     def cancel(self, jobs: Sequence[int]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from sky import exceptions
+from sky import ClusterStatus, exceptions
 
 from gliderport_prefect.errors import SiteError, UserError
-from gliderport_prefect.sites.sky_errors import translate_error
+from gliderport_prefect.sites.sky_errors import says_no_jobs, translate_error
 
 _DOING = "SkyPilot cannot do it"
 
@@ -51,3 +51,21 @@ def test_what_stands_between_here_and_the_machines_is_the_sites_trouble(error: B
 
 def test_colours_of_a_terminal_are_left_out() -> None:
     assert "\x1b" not in str(translate_error(ValueError("\x1b[31mred\x1b[0m"), _DOING))
+
+
+def _not_up(status: ClusterStatus | None) -> exceptions.ClusterNotUpError:
+    return exceptions.ClusterNotUpError("No in-progress managed jobs.", cluster_status=status)
+
+
+@pytest.mark.parametrize("status", [None, ClusterStatus.STOPPED])
+def test_a_jobs_controller_that_is_not_there_has_no_jobs(status: ClusterStatus | None) -> None:
+    assert says_no_jobs(_not_up(status))
+
+
+@pytest.mark.parametrize("status", [ClusterStatus.INIT, ClusterStatus.UP])
+def test_a_jobs_controller_that_comes_up_may_have_jobs(status: ClusterStatus) -> None:
+    assert not says_no_jobs(_not_up(status))
+
+
+def test_another_trouble_never_means_that_there_are_no_jobs() -> None:
+    assert not says_no_jobs(exceptions.ApiServerConnectionError("http://127.0.0.1:46580"))
