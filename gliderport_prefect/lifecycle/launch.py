@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from gliderport_prefect.bundle import place_bundle
@@ -16,7 +17,9 @@ from gliderport_prefect.lifecycle.workers import Workforce
 from gliderport_prefect.scheduling.budget import Spending, budget_of, decide_spending
 
 if TYPE_CHECKING:
+    from gliderport_prefect.campaign.runtime import Runtime
     from gliderport_prefect.lifecycle.plan import Plan
+    from gliderport_prefect.protocol.ids import WorkerName
     from gliderport_prefect.scheduling.state import CampaignState
     from gliderport_prefect.sites.watched import Watched
 
@@ -34,13 +37,19 @@ def launch(plan: Plan) -> list[str]:
         Stuck: Jobs wait that no worker of this campaign can ever run.
         UserError: A secret that the jobs need has no value here, or the bucket's credentials have expired.
     """
-    runtime, site = open_runtime(plan), watch_site(plan)
+    runtime = open_runtime(plan)
     place_bundle(runtime.store, runtime.keys)
     state = replay(runtime)
     if state.jobs.unfinished:
         check_environment(plan, os.environ)
     state.jobs.keep_after = plan.launcher.keep_after
     state.rebuild_queue()
+    # Closed whatever happens: who comes next, the long stage or a teardown, must see all that was asked for.
+    with closing(watch_site(plan)) as site:
+        return [str(name) for name in _start_workers(plan, runtime, site=site, state=state)]
+
+
+def _start_workers(plan: Plan, runtime: Runtime, *, site: Watched, state: CampaignState) -> list[WorkerName]:
     workforce = Workforce(site, plan.launcher)
     site.turn()
     _refuse_trouble(site, state)
@@ -53,8 +62,7 @@ def launch(plan: Plan) -> list[str]:
         site.turn()
         _refuse_trouble(site, state)
     _log.info("started %d workers at site %s", len(names) - site.asked, plan.site)
-    site.close()  # whoever drives the campaign looks at the site anew: what is asked for must be there by then
-    return [str(name) for name in names]
+    return names
 
 
 def _refuse_trouble(site: Watched, state: CampaignState) -> None:
